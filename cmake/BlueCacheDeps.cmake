@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Third-party libraries, each as an imported target PkgConfig::NAME:
+#   URING YAML CYAML ISAL XXHASH (required), SYSTEMD (if BC_HAVE_SYSTEMD), CMOCKA (if BUILD_TESTING), THREADS as
+#   Threads::Threads. scripts/setup.sh installs the packages that hold them.
+
+find_package(PkgConfig REQUIRED)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+function(bc_find_required target module package)
+    pkg_check_modules(${target} QUIET IMPORTED_TARGET GLOBAL ${module})
+    if(NOT ${target}_FOUND)
+        message(FATAL_ERROR "${module} was not found. Install ${package} "
+                            "(scripts/setup.sh installs everything that the build needs).")
+    endif()
+    message(STATUS "Found ${module} ${${target}_VERSION}")
+endfunction()
+
+bc_find_required(URING liburing liburing-dev)
+bc_find_required(YAML yaml-0.1 libyaml-dev)
+bc_find_required(CYAML libcyaml libcyaml-dev)
+bc_find_required(ISAL libisal libisal-dev)
+bc_find_required(XXHASH libxxhash libxxhash-dev)
+
+pkg_check_modules(SYSTEMD QUIET IMPORTED_TARGET GLOBAL libsystemd)
+set(BC_HAVE_SYSTEMD ${SYSTEMD_FOUND})
+if(NOT BC_HAVE_SYSTEMD)
+    message(STATUS "libsystemd was not found: the agent is built without systemd notification")
+endif()
+
+# Asked for by name, the tests are a must; otherwise they are built where cmocka is at hand, so that a
+# DPU needs no test package to build the agent.
+pkg_check_modules(CMOCKA QUIET IMPORTED_TARGET GLOBAL cmocka)
+if(CMOCKA_FOUND)
+    option(BUILD_TESTING "Build the tests" ON)
+elseif(BUILD_TESTING)
+    message(FATAL_ERROR "BUILD_TESTING is on and cmocka was not found. Install libcmocka-dev, or give "
+                        "-DBUILD_TESTING=OFF.")
+else()
+    message(STATUS "cmocka was not found: the unit tests are not built")
+endif()

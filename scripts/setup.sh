@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what BlueCache needs to be built and tested, and says what it installs. Safe to run twice: what is
+# there already is left alone, and apt is not called at all when nothing is missing.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PYTHON=${PYTHON:-python3}
+TORCH_VERSION=2.13.0
+NIXL_OLDEST=1.1.0
+NIXL_NEWEST=1.5.1
+
+usage() {
+    cat <<USAGE
+usage: scripts/setup.sh [--cross] [--bench] [--python | --python-latest]
+
+Installs, through apt, the Debian or Ubuntu packages that the build and the tests need.
+
+  --cross          also the ARM64 cross compilers and an emulator to run their programs
+  --bench          also fio, which the benchmarks compare with
+  --python         also two Python environments: build/venv-nixl-$NIXL_OLDEST and build/venv-nixl-latest
+                   ($NIXL_NEWEST), with CPU builds of torch, the nixl wheels, numpy and pytest
+  --python-latest  only the second of them
+  --help           this text
+
+PYTHON names the interpreter for the environments (default: python3; 3.10 or newer). torch is always a CPU
+build: should pip's own sources offer only a CUDA build, give the address of an index that has CPU wheels in
+BLUECACHE_TORCH_INDEX.
+USAGE
+}
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+# --- Debian packages ----------------------------------------------------------------------------
+is_installed() {
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+install_packages() {
+    local package missing=() as_root=()
+    command -v dpkg-query >/dev/null ||
+        die "this is not Debian or Ubuntu; install the equivalents of: $*"
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    if [[ ${#missing[@]} -eq 0 ]]; then
+        say "all Debian packages are installed"
+        return
+    fi
+    if [[ $EUID -ne 0 ]]; then
+        command -v sudo >/dev/null || die "run as root, or install sudo; missing: ${missing[*]}"
+        as_root=(sudo)
+    fi
+    say "installing with apt: ${missing[*]}"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
+}
+
+# --- Python environments ------------------------------------------------------------------------
+# Refuses, before anything is downloaded, a torch that brings CUDA along: gigabytes that no test here uses.
+torch_is_cpu_only() {
+    local report
+    report=$("$@" --dry-run --quiet --report - "torch==$TORCH_VERSION") || return 2
+    "$PYTHON" -c '
+import json, sys
+names = [i["metadata"]["name"].lower() for i in json.loads(sys.argv[1])["install"]]
+sys.exit(any(n.startswith(("nvidia-", "cuda-")) for n in names))' "$report"
+}
+
+install_torch() {
+    local venv=$1 pip=("$1/bin/pip" install --no-input --disable-pip-version-check) rc=0
+    if [[ -n ${BLUECACHE_TORCH_INDEX:-} ]]; then
+        pip+=(--index-url "$BLUECACHE_TORCH_INDEX")
+    fi
+    torch_is_cpu_only "${pip[@]}" || rc=$?
+    case $rc in
+        0) ;;
+        1) die "pip would install a CUDA build of torch $TORCH_VERSION (gigabytes). Set BLUECACHE_TORCH_INDEX to" \
+               "the index of PyTorch's CPU wheels; pytorch.org, 'Get Started', platform CPU, shows its address." ;;
+        *) die "pip cannot resolve torch $TORCH_VERSION for $("$venv/bin/python" --version)" ;;
+    esac
+    say "installing torch $TORCH_VERSION (CPU build) into $venv"
+    "${pip[@]}" --quiet "torch==$TORCH_VERSION"
+}
+
+verify_venv() {
+    "$1/bin/python" - "$2" <<'CHECK'
+import importlib.metadata as metadata
+import sys
+
+import numpy, pytest, pytest_timeout, torch
+from nixl._api import nixl_agent, nixl_agent_config
+
+assert torch.version.cuda is None, "torch is a CUDA build"
+assert metadata.version("nixl") == sys.argv[1], metadata.version("nixl")
+assert metadata.version("nixl-cu13") == sys.argv[1], metadata.version("nixl-cu13")
+CHECK
+}
+
+# Builds the environment beside its final name would break its scripts' paths, so it is built in place and a
+# stamp says that it is whole.
+make_venv() {
+    local name=$1 nixl=$2 venv="$ROOT/build/$1" stamp want
+    stamp="$venv/.bluecache"
+    want="$("$PYTHON" --version) torch $TORCH_VERSION nixl $nixl"
+    if [[ -f $stamp && $(<"$stamp") == "$want" ]]; then
+        say "build/$name is there ($want)"
+        return
+    fi
+    say "creating build/$name: $want, numpy, pytest, pytest-timeout"
+    rm -rf "$venv"
+    mkdir -p "$ROOT/build"
+    "$PYTHON" -m venv "$venv"
+    # The resolver's dry run needs pip 22.2; Ubuntu 22.04 brings 22.0.
+    "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check 'pip>=22.3'
+    # torch first and alone: asked for together with nixl, the resolver picks a newer CUDA build of it.
+    install_torch "$venv"
+    "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check numpy pytest pytest-timeout
+    "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check --no-deps \
+        "nixl==$nixl" "nixl-cu13==$nixl"
+    verify_venv "$venv" "$nixl" || die "build/$name does not import; remove it and run again"
+    printf '%s\n' "$want" >"$stamp"
+    say "build/$name is ready"
+}
+
+main() {
+    local packages=(
+        gcc g++ make cmake pkg-config git ca-certificates python3
+        liburing-dev libyaml-dev libcyaml-dev libisal-dev libxxhash-dev libsystemd-dev
+        libcmocka-dev clang-format-14 shellcheck
+    )
+    local python=none
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --cross) packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static) ;;
+            --bench) packages+=(fio) ;;
+            --python) python=all ;;
+            --python-latest) [[ $python == all ]] || python=latest ;;
+            --help | -h) usage; exit 0 ;;
+            *) usage >&2; exit 2 ;;
+        esac
+        shift
+    done
+    if [[ $python != none ]] && ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+        packages+=(python3-venv)
+    fi
+    install_packages "${packages[@]}"
+    if [[ $python == all ]]; then
+        make_venv "venv-nixl-$NIXL_OLDEST" "$NIXL_OLDEST"
+    fi
+    if [[ $python != none ]]; then
+        make_venv venv-nixl-latest "$NIXL_NEWEST"
+    fi
+    say "done"
+}
+
+main "$@"

@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every test, on a fresh machine too: sets up, checks the sources, builds, runs CTest under no sanitizer, under
+# ASan and UBSan and under TSan, then pytest with the oldest and the newest NIXL. The last line counts them all.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+STEPS=(setup check build release asan tsan python)
+NIXL_VENVS=(venv-nixl-1.1.0 venv-nixl-latest)
+# A step that hangs ends here, with what it had printed: CTest and pytest have tighter limits of their own.
+BUILD_MINUTES=30
+PYTEST_MINUTES=25
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+TROUBLES=()
+REPORTS=$ROOT/build/test-reports
+
+usage() {
+    cat <<USAGE
+usage: scripts/test.sh [--quick] [--only STEP]... [--jobs N]
+
+Steps, all of them by default and in this order:
+  setup    scripts/setup.sh --python: Debian packages, Python environments under build/
+  check    scripts/check.sh: include directions, headers, format, scripts, words, sizes
+  build    the documented ways to build the agent, and what configure says when DOCA_DIR is wrong
+  release  build preset release, CTest
+  asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest
+  tsan     build preset tsan (ThreadSanitizer), CTest
+  python   pytest on tests/, once with each NIXL, against the release build
+
+  --quick      no sanitizers
+  --only STEP  only this step; may be repeated
+  --jobs N     compile N files at a time (default: as many as there are processors)
+
+Reports in JUnit's format lie in build/test-reports/. The last line reads "N passed, N failed", with
+", N skipped" behind it if any were; checks count as one test each. Exit status: 0 nothing failed.
+USAGE
+}
+
+say() { printf '\n=== test: %s\n' "$*"; }
+
+pass() { PASSED=$((PASSED + 1)); }
+
+trouble() {
+    FAILED=$((FAILED + 1))
+    TROUBLES+=("$*")
+    printf '*** test: %s\n' "$*"
+}
+
+# Adds a JUnit report to the totals.  add_report NAME FILE EXIT-STATUS-OF-THE-RUNNER
+add_report() {
+    local name=$1 file=$2 rc=$3 counts tests failures skipped
+    if ! counts=$(python3 "$ROOT/scripts/junit_counts.py" "$file"); then
+        trouble "$name: no report (exit status $rc)"
+        return
+    fi
+    read -r tests failures skipped <<<"$counts"
+    PASSED=$((PASSED + tests - failures - skipped))
+    FAILED=$((FAILED + failures))
+    SKIPPED=$((SKIPPED + skipped))
+    if [[ $failures -gt 0 ]]; then
+        TROUBLES+=("$name: $failures of $tests failed")
+    elif [[ $rc -ne 0 ]]; then
+        trouble "$name: exit status $rc though no test failed"
+    fi
+}
+
+step_setup() {
+    if ! "$ROOT/scripts/setup.sh" --python; then
+        trouble "setup: failed"
+    fi
+}
+
+step_check() {
+    local check
+    for check in includes headers format shell words size; do
+        if "$ROOT/scripts/check.sh" "$check"; then
+            pass
+        else
+            trouble "check: $check"
+        fi
+    done
+}
+
+# The commands of the README for the agent, in a build directory of their own.
+step_build() {
+    local dir=$ROOT/build/test-documented log
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    log=$dir/log
+    if (cd "$dir" && cmake "$ROOT" -DBUILD_EXAMPLES=OFF && timeout "${BUILD_MINUTES}m" make "-j$JOBS" dpu_dma_copy) \
+            >"$log" 2>&1 && [[ -x $dir/dpu-agent/dpu_dma_copy ]] &&
+            grep -q 'software emulation of DOCA' "$log"; then
+        pass
+    else
+        tail -n 30 "$log"
+        trouble "build: cmake .. -DBUILD_EXAMPLES=OFF && make dpu_dma_copy"
+    fi
+    # What is built is up to date by now: this shows that the script finds its way from any folder.
+    if (cd / && "$ROOT/dpu-agent/scripts/build_dpu.sh" --build-dir "$dir" --jobs "$JOBS") >"$log" 2>&1; then
+        pass
+    else
+        tail -n 30 "$log"
+        trouble "build: dpu-agent/scripts/build_dpu.sh"
+    fi
+    if ! cmake -S "$ROOT" -B "$dir/wrong" -DDOCA_DIR="$dir/nothing" >"$log" 2>&1 &&
+            grep -q 'Install NVIDIA' "$log"; then
+        pass
+    else
+        tail -n 30 "$log"
+        trouble "build: a wrong DOCA_DIR must stop configure with a sentence that helps"
+    fi
+    rm -rf "$dir"
+}
+
+# Build one preset and run its tests.
+step_preset() {
+    local preset=$1 rc=0 report=$REPORTS/ctest-$1.xml
+    rm -f "$report"
+    if ! (cd "$ROOT" && cmake --preset "$preset" &&
+            timeout "${BUILD_MINUTES}m" cmake --build --preset "$preset" --parallel "$JOBS" -- --no-print-directory); then
+        trouble "$preset: does not build"
+        return
+    fi
+    if [[ ! -f $ROOT/build/$preset/CTestTestfile.cmake ]]; then
+        trouble "$preset: has no tests"
+        return
+    fi
+    (cd "$ROOT" && ctest --preset "$preset" --parallel "$JOBS" --timeout 300 --no-tests=error \
+        --output-junit "$report") || rc=$?
+    add_report "ctest $preset" "$report" "$rc"
+}
+
+step_python() {
+    local venv dir dirs=() report rc
+    for dir in python integration; do
+        if [[ -d $ROOT/tests/$dir ]]; then
+            dirs+=("tests/$dir")
+        fi
+    done
+    if [[ ${#dirs[@]} -eq 0 ]]; then
+        trouble "python: tests/python and tests/integration are missing"
+        return
+    fi
+    for venv in "${NIXL_VENVS[@]}"; do
+        report=$REPORTS/pytest-$venv.xml
+        rm -f "$report"
+        if [[ ! -x $ROOT/build/$venv/bin/python ]]; then
+            trouble "python: build/$venv is missing; run scripts/setup.sh --python"
+            continue
+        fi
+        say "pytest with build/$venv"
+        rc=0
+        (cd "$ROOT" && BLUECACHE_BUILD=$ROOT/build/release PYTHONDONTWRITEBYTECODE=1 \
+            timeout --kill-after=30 "${PYTEST_MINUTES}m" "build/$venv/bin/python" -m pytest "${dirs[@]}" \
+            -q -p no:cacheprovider --timeout=120 --junitxml="$report" </dev/null) || rc=$?
+        add_report "pytest $venv" "$report" "$rc"
+    done
+}
+
+summary() {
+    local trouble
+    printf '\n'
+    for trouble in "${TROUBLES[@]}"; do
+        printf 'failed: %s\n' "$trouble"
+    done
+    printf '%d passed, %d failed' "$PASSED" "$FAILED"
+    if [[ $SKIPPED -gt 0 ]]; then
+        printf ', %d skipped' "$SKIPPED"
+    fi
+    printf '\n'
+}
+
+main() {
+    local step only=() quick=no
+    JOBS=$(nproc)
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --quick) quick=yes ;;
+            --only) only+=("${2:?--only needs a step}"); shift ;;
+            --jobs) JOBS=${2:?--jobs needs a number}; shift ;;
+            --help | -h) usage; exit 0 ;;
+            *) usage >&2; exit 2 ;;
+        esac
+        shift
+    done
+    for step in "${only[@]}"; do
+        if [[ " ${STEPS[*]} " != *" $step "* ]]; then
+            usage >&2
+            exit 2
+        fi
+    done
+    mkdir -p "$REPORTS"
+    for step in "${STEPS[@]}"; do
+        if [[ ${#only[@]} -gt 0 && " ${only[*]} " != *" $step "* ]]; then
+            continue
+        fi
+        if [[ $quick == yes && ($step == asan || $step == tsan) ]]; then
+            continue
+        fi
+        say "$step"
+        case $step in
+            release | asan | tsan) step_preset "$step" ;;
+            *) "step_$step" ;;
+        esac
+    done
+    summary
+    [[ $FAILED -eq 0 && $((PASSED + SKIPPED)) -gt 0 ]]
+}
+
+main "$@"

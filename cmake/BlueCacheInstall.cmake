@@ -13,7 +13,7 @@ endforeach()
 
 if(TARGET bluecache_shared)
     install(TARGETS bluecache_shared LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-    install(DIRECTORY "${PROJECT_SOURCE_DIR}/host/include/bluecache"
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/host/include/bluecache" "${PROJECT_SOURCE_DIR}/common/bluecache"
             DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 endif()
 

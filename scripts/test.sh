@@ -194,6 +194,8 @@ main() {
         fi
     done
     mkdir -p "$REPORTS"
+    # Told to stop, by a time limit for example: what was found so far is still worth a summary.
+    trap 'trouble "stopped in step ${step:-none}"; summary; exit 1' INT TERM
     for step in "${STEPS[@]}"; do
         if [[ ${#only[@]} -gt 0 && " ${only[*]} " != *" $step "* ]]; then
             continue

@@ -59,7 +59,7 @@ def c_functions(text):
         elif match.group(0) == "}" and stack:
             kind, first, head = stack.pop()
             if kind == "function":
-                names = re.findall(r"([A-Za-z_~][\w:~]*)\s*\(", head)
+                names = re.findall(r"\b(?!__attribute__)([A-Za-z_~][\w:~]*)\s*\(", head)
                 first_line = code.count("\n", 0, first) + 1
                 yield (names[0] if names else "?", first_line,
                        code.count("\n", 0, at) + 2 - first_line)

@@ -8,6 +8,8 @@
 #                           real DPU is reached from its host
 
 add_library(bc_doca INTERFACE)
+# Much of what every release of the SDK has is still marked experimental, and warns as deprecated without this.
+target_compile_definitions(bc_doca INTERFACE DOCA_ALLOW_EXPERIMENTAL_API)
 
 if(DOCA_DIR)
     if(NOT EXISTS "${DOCA_DIR}/include/doca_dma.h")
@@ -35,7 +37,6 @@ if(DOCA_DIR)
         unset(_found CACHE)
     endforeach()
     target_include_directories(bc_doca SYSTEM INTERFACE "${DOCA_DIR}/include")
-    target_compile_definitions(bc_doca INTERFACE DOCA_ALLOW_EXPERIMENTAL_API)
     message(STATUS "DOCA: building against the SDK in ${DOCA_DIR}")
 else()
     set(BC_DOCA_EMULATED ON)

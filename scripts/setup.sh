@@ -62,12 +62,17 @@ install_packages() {
 # --- Python environments ------------------------------------------------------------------------
 # Refuses, before anything is downloaded, a torch that brings CUDA along: gigabytes that no test here uses.
 torch_is_cpu_only() {
-    local report
-    report=$("$@" --dry-run --quiet --report - "torch==$TORCH_VERSION") || return 2
-    "$PYTHON" -c '
-import json, sys
-names = [i["metadata"]["name"].lower() for i in json.loads(sys.argv[1])["install"]]
-sys.exit(any(n.startswith(("nvidia-", "cuda-")) for n in names))' "$report"
+    local venv=$1 report=$1/torch-report.json
+    shift
+    "$@" --dry-run --quiet --report "$report" "torch==$TORCH_VERSION" || return 2
+    "$venv/bin/python" - "$report" <<'CHECK'
+import json
+import sys
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    names = [item["metadata"]["name"].lower() for item in json.load(file)["install"]]
+sys.exit(any(name.startswith(("nvidia-", "cuda-")) for name in names))
+CHECK
 }
 
 install_torch() {
@@ -75,7 +80,7 @@ install_torch() {
     if [[ -n ${BLUECACHE_TORCH_INDEX:-} ]]; then
         pip+=(--index-url "$BLUECACHE_TORCH_INDEX")
     fi
-    torch_is_cpu_only "${pip[@]}" || rc=$?
+    torch_is_cpu_only "$venv" "${pip[@]}" || rc=$?
     case $rc in
         0) ;;
         1) die "pip would install a CUDA build of torch $TORCH_VERSION (gigabytes). Set BLUECACHE_TORCH_INDEX to" \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock.h - time as an object, so that tests own it. Nanoseconds since an arbitrary start, never going
- * back.
+/* clock.h - time as an object, so that tests own it. Nanoseconds since an arbitrary start, never
+ * going back.
  * Thread: the monotonic clock any; a virtual clock belongs to one thread. */
 #ifndef BC_BASE_CLOCK_H
 #define BC_BASE_CLOCK_H

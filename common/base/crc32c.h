@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crc32c.h - CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected, initial and final XOR 0xFFFFFFFF, as
- * in RFC 3720), done by ISA-L. The checksum of frames, records and of every BC_CRC_BLOCK_SIZE bytes of
- * object data. Any thread. */
+/* crc32c.h - CRC-32C (Castagnoli, polynomial 0x1EDC6F41 reflected, initial and final XOR
+ * 0xFFFFFFFF, as in RFC 3720), done by ISA-L. The checksum of frames, records and of every
+ * BC_CRC_BLOCK_SIZE bytes of object data. Any thread. */
 #ifndef BC_BASE_CRC32C_H
 #define BC_BASE_CRC32C_H
 

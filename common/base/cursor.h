@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cursor.h - the only way untrusted bytes are read and messages are written: every step is bounded.
- * A cursor that was asked for more than it has goes into a failed state; every later step fails as well,
- * so a decoder may read a whole structure and check once. All integers are little-endian.
+ * A cursor that was asked for more than it has goes into a failed state; every later step fails as
+ * well, so a decoder may read a whole structure and check once. All integers are little-endian.
  * Any thread; the buffer belongs to the caller and may be NULL when it is empty. */
 #ifndef BC_BASE_CURSOR_H
 #define BC_BASE_CURSOR_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hash.c - XXH3-128 over tenant and key, and its text form.
- * The value is stored on disk: the input's layout, the (absent) seed and the hash itself never change.
+ * The value is stored on disk: the input's layout, the seed (none) and the hash never change.
  * Any thread. Keys of the protocol's length are hashed on the stack, in one piece. */
 #include "base/hash.h"
 
@@ -19,7 +19,7 @@ static struct bc_hash128 from_xxh(XXH128_hash_t value)
     return (struct bc_hash128){.low = value.low64, .high = value.high64};
 }
 
-/* The state comes from the library's own allocator: it needs an alignment that callers can get wrong. */
+/* The state needs an alignment that is easy to get wrong, so the library allocates it. */
 static struct bc_hash128 hash_long(const uint8_t *tenant, const void *key, size_t key_len)
 {
     XXH3_state_t *state = XXH3_createState();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hash.h - the 128-bit hash that names an object inside the stores: XXH3-128 (xxhash) over the tenant (4
- * bytes, little-endian) followed by the key. It is part of the on-disk formats: file names, partitions
- * and indexes derive from it. Any thread. */
+/* hash.h - the 128-bit hash that names an object inside the stores: XXH3-128 (xxhash) over the
+ * tenant (4 bytes, little-endian) followed by the key. It is part of the on-disk formats: file
+ * names, partitions and indexes derive from it. Any thread. */
 #ifndef BC_BASE_HASH_H
 #define BC_BASE_HASH_H
 
@@ -32,7 +32,8 @@ void bc_hash_to_hex(struct bc_hash128 hash, char out[BC_HASH_HEX_LEN + 1]);
 /* 0, or -EINVAL when `text` is not exactly 32 lower-case hex digits. */
 BC_MUST_USE int bc_hash_from_hex(const char *text, struct bc_hash128 *hash_out);
 
-/* Partition of an object: the top bits of `high` scaled to [0, partitions). Fixed for a store's life. */
+/* Partition of an object: the top bits of `high` scaled to [0, partitions), fixed for a
+ * store's life. */
 static inline uint32_t bc_hash_partition(struct bc_hash128 hash, uint32_t partitions)
 {
     return (uint32_t)(((hash.high >> 32) * (uint64_t)partitions) >> 32);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hashmap.c - chains of the callers' nodes behind a bucket array that doubles when there are more
- * nodes than buckets. The low word picks the bucket, so that a partition's keys, which share the top
- * bits of the high word, still spread. One thread. */
+ * nodes than buckets. The low word picks the bucket, so that a partition's keys, which share the
+ * top bits of the high word, still spread. One thread. */
 #include "base/hashmap.h"
 
 #include <errno.h>
@@ -41,7 +41,8 @@ void bc_hashmap_fini(struct bc_hashmap *map)
     *map = (struct bc_hashmap){0};
 }
 
-/* Twice the buckets: those of index i split into i and i + old count. Out of memory leaves all as it is. */
+/* Twice the buckets: those of index i split into i and i + old count. Out of memory leaves all as
+ * it is. */
 static void grow(struct bc_hashmap *map)
 {
     size_t old_count = map->bucket_count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* list.h - intrusive doubly linked list. The node lives in its owner; one on no list has next == NULL.
+/* list.h - intrusive doubly linked list. The node lives in its owner; on no list, its next is NULL.
  * One thread at a time. Removing a node that is on no list is a bug (asserted in debug builds). */
 #ifndef BC_BASE_LIST_H
 #define BC_BASE_LIST_H

@@ -2,12 +2,12 @@
 /* log.c - puts a line together on the stack and hands it over in one piece.
  *
  *   2026-11-21T10:00:00.123Z INFO  posix  text         on stderr
- *   <6>INFO  posix  text                               with BC_LOG_FORMAT=journal, which has its own time
+ *   <6>INFO  posix  text                               with BC_LOG_FORMAT=journal
  *
- * Invariants: a line holds printable ASCII only, whatever the arguments were, so that no argument can
- * forge a line or steer a terminal; logging leaves errno as it was and allocates nothing.
- * Threads: any; the level is read with relaxed atomics, the format is decided once. A line that cannot
- * be written is lost: there is nobody left to tell. */
+ * Invariants: a line holds printable ASCII only, whatever the arguments were, so that no argument
+ * can forge a line or steer a terminal; logging leaves errno as it was and allocates nothing.
+ * Threads: any; the level is read with relaxed atomics, the format is decided once. A line that
+ * cannot be written is lost: there is nobody left to tell. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ void bc_log_set_sink(bc_log_sink_fn sink, void *arg)
     log_sink_arg = arg;
 }
 
-/* Appends \xNN or the byte itself; false, and nothing appended, when it does not fit in front of end. */
+/* Appends \xNN or the byte itself; false, and nothing appended, when end is too near. */
 static bool put_escaped(char **at, const char *end, unsigned char byte)
 {
     static const char digits[] = "0123456789abcdef";
@@ -98,8 +98,8 @@ static bool put_escaped(char **at, const char *end, unsigned char byte)
     return true;
 }
 
-/* Writes len bytes escaped and a NUL to buf; what does not fit in size is cut and marked. Returns the
- * length without the NUL. size must hold the mark and the NUL. */
+/* Writes len bytes escaped and a NUL to buf; what does not fit in size is cut and marked. Returns
+ * the length without the NUL. size must hold the mark and the NUL. */
 static size_t escape(char *buf, size_t size, const unsigned char *bytes, size_t len)
 {
     const char *end = buf + size - 1;

@@ -5,8 +5,8 @@
  *   bucket 8 + 8 * (e - 3) + s  holds  [(8 + s) << (e - 3), (9 + s) << (e - 3))  for e >= 3, s < 8
  * so a bucket is at most an eighth as wide as its smallest value. The last one (e = 48, s = 7) also
  * takes everything above.
- * Threads: an owner writes with relaxed stores, readers may see a value's bucket before its count; a
- * quantile is therefore taken from the buckets alone. */
+ * Threads: an owner writes with relaxed stores, readers may see a value's bucket before its count;
+ * a quantile is therefore taken from the buckets alone. */
 #include "base/metrics.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* metrics.h - counters, gauges and latency histograms, registered next to the code that counts.
- * Thread: a metric is written by its one owner thread (relaxed atomics) and read by any. A registry is
- * filled before the threads start.
- * Names: bluecache_<module>_<noun>_<unit>[_total]. Metrics of one name (one per worker) are of one kind
- * (asserted) and summed when read. */
+ * Thread: a metric is written by its one owner thread (relaxed atomics) and read by any. A registry
+ * is filled before the threads start.
+ * Names: bluecache_<module>_<noun>_<unit>[_total]. Metrics of one name (one per worker) are of one
+ * kind (asserted) and summed when read. */
 #ifndef BC_BASE_METRICS_H
 #define BC_BASE_METRICS_H
 
@@ -17,8 +17,8 @@ enum bc_metric_kind {
     BC_METRIC_HISTOGRAM = 2,
 };
 
-/* 8 sub-buckets per power of two, 0 .. 2^49 - 1: relative error at most 1/8. Larger values count as the
- * largest. */
+/* 8 sub-buckets per power of two, 0 .. 2^49 - 1: relative error at most 1/8. Larger values count as
+ * the largest. */
 #define BC_HISTOGRAM_BUCKETS 376
 
 struct bc_counter {
@@ -56,16 +56,17 @@ struct bc_metrics; /* the registry */
 BC_MUST_USE int bc_metrics_create(struct bc_metrics **metrics_out);
 void bc_metrics_destroy(struct bc_metrics *metrics);
 
-/* The pointers must outlive the registry. name and help are literals. `kind` is a counter or a gauge.
- * -ENOMEM. Before threads start. */
+/* The pointers must outlive the registry. name and help are literals. `kind` is a counter or a
+ * gauge. -ENOMEM. Before threads start. */
 BC_MUST_USE int bc_metrics_add_counter(struct bc_metrics *metrics, enum bc_metric_kind kind,
                                        const char *name, const char *help,
                                        struct bc_counter *counter);
 BC_MUST_USE int bc_metrics_add_histogram(struct bc_metrics *metrics, const char *name,
                                          const char *help, struct bc_histogram *histogram);
 
-/* Calls `visit` once per name in registration order with the sum over equal names (histograms: value =
- * count, plus the merged histogram, which lives during the call; else histogram is NULL). Any thread. */
+/* Calls `visit` once per name in registration order with the sum over equal names (histograms:
+ * value = count, plus the merged histogram, which lives during the call; else histogram is NULL).
+ * Any thread. */
 typedef void (*bc_metrics_visit_fn)(void *arg, enum bc_metric_kind kind, const char *name,
                                     const char *help, int64_t value,
                                     const struct bc_histogram *histogram);

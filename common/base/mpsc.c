@@ -4,8 +4,9 @@
  *   producers --> pushed: c -> b -> a        pop, when ready is empty, swaps pushed with NULL and
  *   consumer  <-- ready:  a -> b -> c        reverses it: a -> b -> c, oldest first
  *
- * Nodes leave the shared part only all together, so a producer's compare-and-swap cannot be fooled by a
- * node that went and came back: whatever the head is when it succeeds, it is what node->next says. */
+ * Nodes leave the shared part only all together, so a producer's compare-and-swap cannot be fooled
+ * by a node that went and came back: whatever the head is when it succeeds, it is what node->next
+ * says. */
 #include "base/mpsc.h"
 
 void bc_mpsc_init(struct bc_mpsc *queue)

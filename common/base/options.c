@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c - finds a row, sets its value from text, defaults and environment.
  * Invariant: a string in the values is NULL or allocated here; items[0 .. count) of a list as well.
- * Thread: start-up only. Errors are sentences: they start with the name under which the user gave the
- * value, and end with what is accepted. */
+ * Thread: start-up only. Errors are sentences: they start with the name under which the user gave
+ * the value, and end with what is accepted. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>

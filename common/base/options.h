@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.h - one table row per option; command line, environment, YAML file, --help and
- * --print-config all come from it. Precedence: command line over environment over file over default,
- * which the caller makes by loading them in the opposite order: whatever is loaded later wins.
- * An unknown key or a value out of range is an error with a sentence. After an error the values loaded
- * so far stay; bc_options_fini frees them.
+ * --print-config all come from it. Precedence: command line over environment over file over
+ * default, which the caller makes by loading them in the opposite order: whatever is loaded later
+ * wins.
+ * An unknown key or a value out of range is an error with a sentence. After an error the values
+ * loaded so far stay; bc_options_fini frees them.
  * Thread: start-up only. Values live inside the caller's structure at row->offset. */
 #ifndef BC_BASE_OPTIONS_H
 #define BC_BASE_OPTIONS_H
@@ -66,16 +67,17 @@ struct bc_options_error {
 /* Sets defaults. `values` must be zeroed by the caller before. -EINVAL, -ERANGE, -ENOMEM. */
 BC_MUST_USE int bc_options_defaults(const struct bc_option_table *table, void *values,
                                     struct bc_options_error *error);
-/* A flat YAML mapping; an empty file is one without keys. -ENOENT or why it can't be opened; -EINVAL,
- * -ERANGE (unknown or repeated key, bad value, not a mapping: error has file and line), -ENOMEM. */
+/* A flat YAML mapping; an empty file is one without keys. -ENOENT or why it can't be opened;
+ * -EINVAL, -ERANGE (unknown or repeated key, bad value, not a mapping: error has file and line),
+ * -ENOMEM. */
 BC_MUST_USE int bc_options_load_file(const struct bc_option_table *table, void *values,
                                      const char *path, struct bc_options_error *error);
 BC_MUST_USE int bc_options_load_env(const struct bc_option_table *table, void *values,
                                     struct bc_options_error *error);
-/* GNU style, also bundled "-m256" and "--name=value"; "--" ends options. Nothing is permuted: parsing
- * stops at the first operand, and first_operand_out is its index, argc when there is none. A caller
- * that takes no operands checks for that. May be called twice (to find the file to load, then to have
- * the last word). */
+/* GNU style, also bundled "-m256" and "--name=value"; "--" ends options. Nothing is permuted:
+ * parsing stops at the first operand, and first_operand_out is its index, argc when there is none.
+ * A caller that takes no operands checks for that. May be called twice (to find the file to load,
+ * then to have the last word). */
 BC_MUST_USE int bc_options_load_args(const struct bc_option_table *table, void *values, int argc,
                                      char **argv, int *first_operand_out,
                                      struct bc_options_error *error);

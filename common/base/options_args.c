@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* options_args.c - the command line: --name value, --name=value, --flag, --no-flag, -x value, -xvalue,
- * bundled flags -abx value, and "--". Options end at the first operand; nothing is reordered.
- * Not getopt_long: it keeps state in globals, accepts abbreviations, and writes its own messages.
+/* options_args.c - the command line: --name value, --name=value, --flag, --no-flag, -x value,
+ * -xvalue, bundled flags -abx value, and "--". Options end at the first operand; nothing is
+ * reordered. Not getopt_long: it keeps state in globals, accepts abbreviations, and writes its own
+ * messages.
  * Thread: start-up only. */
 #include <errno.h>
 #include <string.h>
@@ -85,7 +86,8 @@ static const struct bc_option *find_short(const struct bc_option_table *table, c
     return NULL;
 }
 
-/* A word of short options: flags, and at its end perhaps one that takes the rest, or the next word. */
+/* A word of short options: flags, and at its end perhaps one with a value (the rest, or the next
+ * word). */
 static int load_short(struct bc_options_load *load, struct words *words)
 {
     const char *letters = words->argv[words->at] + 1;

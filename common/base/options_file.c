@@ -3,9 +3,9 @@
  *
  *   stream-start [ document-start mapping-start { key value } mapping-end document-end ] stream-end
  *
- * where a value is a scalar or, for a list, a sequence of scalars. Everything else that YAML can say
- * (nesting, aliases, several documents) is an error with its line. libyaml's events are used and not
- * libcyaml's schemas, since the rows are data that this module does not know at compile time.
+ * where a value is a scalar or, for a list, a sequence of scalars. Everything else that YAML can
+ * say (nesting, aliases, several documents) is an error with its line. libyaml's events are used
+ * and not libcyaml's schemas, since the rows are not known at compile time.
  * Thread: start-up only. */
 #include <errno.h>
 #include <stdlib.h>

@@ -26,12 +26,12 @@ void bc_options_load_init(struct bc_options_load *load, const struct bc_option_t
 const struct bc_option *bc_options_find(const struct bc_option_table *table, const char *name,
                                         size_t len);
 
-/* Sets the row's value from text. Sentences start with `where`, e.g. "--workers" or "a.yaml:3: workers".
+/* Sets the row's value from text. Sentences start with `where`: "--workers", "a.yaml:3: workers".
  * -EINVAL, -ERANGE, -ENOMEM. */
 BC_MUST_USE int bc_options_load_value(struct bc_options_load *load, const struct bc_option *row,
                                       const char *where, const char *text);
 
-/* Marks the row as named by this load; the first time, empties a list. True when it was the first. */
+/* Marks the row as named by this load; the first time is true, and empties a list. */
 bool bc_options_load_see(struct bc_options_load *load, const struct bc_option *row);
 
 /* Writes the sentence and returns rc. */

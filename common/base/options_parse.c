@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options_parse.c - numbers, sizes and durations from text and back. Pure functions: any thread.
- * Strict on purpose: no signs, no blanks, no fractions, no hexadecimal; nothing is read in two ways. */
+ * Strict on purpose: no signs, no blanks, no fractions, no hexadecimal. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

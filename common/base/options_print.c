@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options_print.c - the table as help for people, and the values as YAML for the next start.
- * YAML is written by hand: comments stand between the values, which libyaml's emitter can't do. Strings
- * are always double-quoted and pure ASCII, so that no reader takes them for a number or a word.
+ * YAML is written by hand: comments stand between the values, which libyaml's emitter can't do.
+ * Strings are always double-quoted and pure ASCII, so that no reader takes them for a number or a
+ * word.
  * Write errors stay in the stream, for the caller to find with ferror. Thread: start-up only. */
 #include <inttypes.h>
 #include <string.h>

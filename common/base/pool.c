@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool.c - objects in one array, the indexes of the free ones on a stack: the one used last is handed
- * out first, while the caches still hold it.
+/* pool.c - objects in one array, the indexes of the free ones on a stack: the one used last is
+ * handed out first, while the caches still hold it.
  * Invariants: generation[i] is odd exactly while object i is out; free_stack[0 .. free_count) holds
  * every index whose generation is even, once. One thread. */
 #include "base/pool.h"

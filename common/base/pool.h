@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool.h - a fixed number of equal objects, allocated once, named by (index, generation) where a name
- * leaves the module.
- * Invariants: get and put are O(1) and allocate nothing; an object's generation changes on every put, so
- * a stale name is caught.
+/* pool.h - a fixed number of equal objects, allocated once, named by (index, generation) where a
+ * name leaves the module.
+ * Invariants: get and put are O(1) and allocate nothing; an object's generation changes on every
+ * put, so a stale name is caught.
  * Thread: one. Objects are zeroed once at init, never by get. */
 #ifndef BC_BASE_POOL_H
 #define BC_BASE_POOL_H

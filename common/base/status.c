@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status.c - names, sentences and the conversion from errno. Constant data: any thread, no errors. */
+/* status.c - names, sentences and the conversion from errno. Constant data: any thread. */
 #include "base/status.h"
 
 #include <errno.h>

@@ -55,6 +55,7 @@ struct bc_file_req {
     struct bc_op op;
     struct bc_loop *loop;
     uint64_t transferred;
+    uint32_t retries;
     struct bc_task task; /* for twins that complete later without I/O */
     int64_t result;
 };

@@ -7,11 +7,14 @@
  * While a poller is busy it spins at most spin_ns without any progress, then asks the poller to arm
  * its descriptor (poller->sleep) and sleeps: an idle or slow engine never burns a core.
  *
- * Threads: everything belongs to the thread that calls bc_loop_run ("the owner"; before the first
- * run, the creating thread), asserted in debug builds; only bc_loop_send and bc_loop_stop are for
- * any thread.
- * Memory: the ring and its queues at create; nothing later. Ops, timers, tasks, mails and pollers
- * are embedded in their owners and must stay valid until their callback ran (or were cancelled).
+ * Threads: everything belongs to one thread ("the owner"), asserted in debug builds: the creating one
+ * until the first turn or run, then for good the one that made it, since the kernel ties the ring to
+ * it; only bc_loop_send and bc_loop_stop are for any thread. Before the first turn at most `entries`
+ * operations can be prepared (asserted).
+ * Memory: the ring and its queues at create. Nothing later, but that the heap of timers doubles when
+ * more than `timers` are started at once; it never shrinks, so this ends when the peak was seen.
+ * Ops, timers, tasks, mails and pollers are embedded in their owners and must stay valid until
+ * their callback ran (or were stopped).
  * Callbacks run one at a time, never inside the call that submitted; they may submit, defer, start
  * and stop timers, and free what they are called for. */
 #ifndef BC_LOOP_LOOP_H
@@ -32,6 +35,7 @@ struct bc_loop;
 
 struct bc_loop_options {
     uint32_t entries;             /* submission queue size; 0: 1024 */
+    uint32_t timers;              /* room for started timers at create; 0: 1024 */
     uint64_t spin_ns;             /* see above; default when 0: 20 us; UINT64_MAX: never sleep */
     const struct bc_clock *clock; /* NULL: monotonic */
     const char *name;             /* for logs and the thread's name */
@@ -45,7 +49,7 @@ struct bc_op {
     bool in_flight; /* maintained by the loop */
 };
 
-/* A call that runs in the next turn. */
+/* A call that runs soon: later in this turn or in the next, never inside bc_loop_defer. */
 struct bc_task;
 typedef void (*bc_task_fn)(struct bc_task *task);
 struct bc_task {
@@ -99,15 +103,20 @@ struct bc_watch {
 
 /* -ENOSYS or -EPERM: io_uring is forbidden here (container); the log says what to allow. -ENOMEM. */
 BC_MUST_USE int bc_loop_create(const struct bc_loop_options *options, struct bc_loop **loop_out);
-/* Nothing may be in flight (asserted). */
+/* After the owner is done with it; any thread. No operation may be in flight (asserted), watches
+ * must be stopped. Mails and deferred calls are run once more; they must not start operations. Timers
+ * that are still started are forgotten. */
 void bc_loop_destroy(struct bc_loop *loop);
 
-/* Runs until bc_loop_stop; the calling thread becomes the owner. */
+/* Runs until bc_loop_stop, which is consumed: a stop before the run ends it at once, and it may be run
+ * again. The calling thread becomes the owner and gets the loop's name. */
 void bc_loop_run(struct bc_loop *loop);
 /* One turn for tests; waits at most wait_ns when there is nothing to do (0: does not wait).
  * Returns the number of callbacks that ran. */
 uint32_t bc_loop_turn(struct bc_loop *loop, uint64_t wait_ns);
-void bc_loop_stop(struct bc_loop *loop); /* any thread */
+void bc_loop_stop(struct bc_loop *loop); /* any thread, also a signal handler */
+/* Operations on the ring whose completion has not come: what a shutdown waits for. */
+uint32_t bc_loop_in_flight(const struct bc_loop *loop);
 
 const struct bc_clock *bc_loop_clock(const struct bc_loop *loop);
 /* Time at the start of the turn: cheap. */
@@ -117,7 +126,8 @@ uint64_t bc_loop_now_ns(const struct bc_loop *loop);
 BC_MUST_USE int bc_loop_register_metrics(struct bc_loop *loop, struct bc_metrics *metrics);
 
 /* A submission entry to prepare with io_uring_prep_*; never NULL (the queue is flushed when full).
- * Then bc_loop_track gives it its completion; both in the same call frame. */
+ * Then bc_loop_track gives it its completion; both in the same call frame. The entry's user_data is
+ * the op's address, so an op is cancelled by io_uring_prep_cancel(sqe, op, 0). */
 struct io_uring_sqe *bc_loop_sqe(struct bc_loop *loop);
 void bc_loop_track(struct bc_loop *loop, struct io_uring_sqe *sqe, struct bc_op *op);
 
@@ -135,10 +145,12 @@ void bc_poller_start(struct bc_loop *loop, struct bc_poller *poller);
 void bc_poller_stop(struct bc_loop *loop, struct bc_poller *poller);
 
 void bc_watch_init(struct bc_watch *watch, struct bc_loop *loop, int fd, bc_watch_fn ready);
-/* (Re)arms for these events; the callback comes for every turn in which the descriptor is ready. */
+/* (Re)arms for these events; the callback comes for every turn in which the descriptor is ready: it
+ * need not drain the descriptor. 0 pauses the watch. POLLNVAL is reported once, when the descriptor
+ * cannot be watched, and pauses it as well. */
 void bc_watch_start(struct bc_watch *watch, uint32_t events);
 /* No `ready` call comes after this; `stopped` is called when the descriptor may be closed and the
- * watch freed (in a later turn; also when it was never started). */
+ * watch freed (in a later turn; also when it was never started). Once; to use it again, init it. */
 void bc_watch_stop(struct bc_watch *watch, void (*stopped)(struct bc_watch *watch));
 
 BC_EXTERN_C_END

@@ -33,7 +33,13 @@ plugin DOCA_DMA_PROXY into the agent's store and pulls it back, verified, with t
 USAGE
 }
 
-say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+say() {
+    if [[ -t 1 ]]; then
+        printf '\n\033[1m==> %s\033[0m\n' "$*"
+    else
+        printf '\n==> %s\n' "$*"
+    fi
+}
 die() { printf 'quickstart: error: %s\n' "$*" >&2; exit 1; }
 
 # Asks the agent to finish, and insists when it does not: its exit status in the end.
@@ -124,6 +130,8 @@ main() {
     WORK=$(mktemp -d "${TMPDIR:-/tmp}/bluecache-quickstart.XXXXXX")
     trap clean_up EXIT
     trap 'exit 130' INT TERM
+    # This is about a machine without a BlueField, so an SDK named in the environment is not meant.
+    unset DOCA_DIR
     # A world of the emulation of its own: nothing else that runs here is met.
     export DOCA_EMU_WORLD="$WORK/world"
     export NIXL_PLUGIN_DIR="$BUILD/nixl-plugin"

@@ -193,6 +193,8 @@ main() {
             exit 2
         fi
     done
+    # The tests stand on the emulation: a real device has no faults to order.
+    unset DOCA_DIR
     mkdir -p "$REPORTS"
     # Told to stop, by a time limit for example: what was found so far is still worth a summary.
     trap 'trouble "stopped in step ${step:-none}"; summary; exit 1' INT TERM

@@ -23,6 +23,9 @@ int bc_pool_init(struct bc_pool *pool, uint32_t count, size_t object_size)
         return -ENOMEM;
     }
     size = (size_t)bc_align_up_u64(object_size, OBJECT_ALIGN);
+    if (size > SIZE_MAX / count) {
+        return -ENOMEM;
+    }
     *pool = (struct bc_pool){.count = count, .free_count = count, .object_size = size};
     pool->objects = calloc(count, size);
     pool->generation = calloc(count, sizeof(*pool->generation));

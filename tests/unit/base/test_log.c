@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One line per event, whatever the arguments hold and however many threads log. */
+#include "unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "capture.h"
+
+struct kept {
+    unsigned int lines;
+    enum bc_log_level level;
+    char line[2048];
+};
+
+static void keep_line(void *arg, enum bc_log_level level, const char *line)
+{
+    struct kept *kept = arg;
+
+    kept->lines++;
+    kept->level = level;
+    (void)snprintf(kept->line, sizeof(kept->line), "%s", line);
+}
+
+static int restore(void **state)
+{
+    (void)state;
+    bc_log_set_sink(NULL, NULL);
+    bc_log_set_level(BC_LOG_INFO);
+    return 0;
+}
+
+static bool matches(const char *text, const char *pattern)
+{
+    regex_t regex;
+    bool found;
+
+    assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB), 0);
+    found = regexec(&regex, text, 0, NULL, 0) == 0;
+    regfree(&regex);
+    return found;
+}
+
+static void line_has_time_level_module_and_text(void **state)
+{
+    struct capture capture;
+    char text[512];
+
+    (void)state;
+    assert_true(capture_start(&capture));
+    BC_INFO("posix", "store %s opened with %d objects", "/data", 3);
+    BC_ERROR("loop", "gone");
+    assert_true(capture_stop(&capture, text, sizeof(text)) > 0);
+    assert_true(matches(text, "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z "
+                              "INFO  posix  store /data opened with 3 objects\n"
+                              "[0-9T:.-]+Z ERROR loop  gone\n$"));
+}
+
+static void arguments_cannot_forge_lines(void **state)
+{
+    struct kept kept = {0};
+
+    (void)state;
+    bc_log_set_sink(keep_line, &kept);
+    BC_WARN("session", "name %s", "a\nERROR b\t\x1b[31m\x7f\xc3\xa9\\");
+    assert_int_equal(kept.lines, 1);
+    assert_int_equal(kept.level, BC_LOG_WARN);
+    assert_non_null(strstr(kept.line, "WARN  session  name a\\x0aERROR b\\x09\\x1b[31m\\x7f"
+                                      "\\xc3\\xa9\\"));
+    assert_null(strchr(kept.line, '\n'));
+}
+
+static void levels_above_the_threshold_are_dropped(void **state)
+{
+    struct kept kept = {0};
+    int evaluated = 0;
+
+    (void)state;
+    bc_log_set_sink(keep_line, &kept);
+    BC_DBG("loop", "%d", ++evaluated);
+    assert_int_equal(kept.lines, 0);
+    assert_int_equal(evaluated, 0);
+    bc_log_set_level(BC_LOG_TRACE);
+    BC_DBG("loop", "%d", ++evaluated);
+    BC_TRACE("loop", "%d", ++evaluated);
+    assert_int_equal(kept.lines, 2);
+    bc_log_set_level(BC_LOG_ERROR);
+    BC_WARN("loop", "%d", ++evaluated);
+    assert_int_equal(kept.lines, 2);
+    assert_int_equal(evaluated, 2);
+}
+
+static void long_line_is_cut_and_marked(void **state)
+{
+    struct kept kept = {0};
+    char text[4001];
+
+    (void)state;
+    bc_log_set_sink(keep_line, &kept);
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    BC_INFO("loop", "%s", text);
+    assert_int_equal(strlen(kept.line), 1000);
+    assert_string_equal(kept.line + 996, "x...");
+    memset(text, '\n', sizeof(text) - 1);
+    BC_INFO("loop", "%s", text);
+    assert_in_range(strlen(kept.line), 990, 1000);
+    assert_true(matches(kept.line, "(\\\\x0a)+\\.\\.\\.$"));
+}
+
+static void line_that_just_fits_is_whole(void **state)
+{
+    struct kept kept = {0};
+    char text[1001];
+    size_t prefix_len;
+
+    (void)state;
+    bc_log_set_sink(keep_line, &kept);
+    BC_INFO("loop", "%s", "");
+    prefix_len = strlen(kept.line);
+    memset(text, 'y', sizeof(text));
+    text[1000 - prefix_len] = '\0';
+    BC_INFO("loop", "%s", text);
+    assert_int_equal(strlen(kept.line), 1000);
+    assert_string_equal(kept.line + 996, "yyyy");
+    text[1000 - prefix_len] = 'y';
+    text[1001 - prefix_len] = '\0';
+    BC_INFO("loop", "%s", text);
+    assert_string_equal(kept.line + 996, "y...");
+}
+
+static void logging_keeps_errno(void **state)
+{
+    struct kept kept = {0};
+
+    (void)state;
+    bc_log_set_sink(keep_line, &kept);
+    errno = ENOSPC;
+    BC_ERROR("posix", "write failed: %m");
+    assert_int_equal(errno, ENOSPC);
+    assert_non_null(strstr(kept.line, "write failed: No space left on device"));
+}
+
+static void level_names_parse(void **state)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug", "trace"};
+    enum bc_log_level level;
+
+    (void)state;
+    for (unsigned int i = 0; i < 5; i++) {
+        assert_int_equal(bc_log_level_parse(names[i], &level), 0);
+        assert_int_equal(level, i);
+    }
+    assert_int_equal(bc_log_level_parse("loud", &level), -EINVAL);
+    assert_int_equal(bc_log_level_parse("", &level), -EINVAL);
+    assert_int_equal(level, BC_LOG_TRACE);
+}
+
+static void key_prints_as_text(void **state)
+{
+    char buf[16];
+
+    (void)state;
+    assert_string_equal(bc_log_key(buf, sizeof(buf), "a/b..", 5), "a/b..");
+    assert_string_equal(bc_log_key(buf, sizeof(buf), "a\0\xff", 3), "a\\x00\\xff");
+    assert_string_equal(bc_log_key(buf, sizeof(buf), "", 0), "");
+    assert_string_equal(bc_log_key(buf, sizeof(buf), NULL, 0), "");
+}
+
+static void key_is_cut_to_fit(void **state)
+{
+    const char *key = "0123456789";
+    char buf[12];
+
+    (void)state;
+    for (size_t size = 1; size <= sizeof(buf); size++) {
+        memset(buf, '#', sizeof(buf));
+        assert_ptr_equal(bc_log_key(buf, size, key, 10), buf);
+        if (size < 4) {
+            assert_string_equal(buf, "");
+        } else if (size < 11) {
+            assert_int_equal(strlen(buf), size - 1);
+            assert_memory_equal(buf, key, size - 4);
+            assert_string_equal(buf + size - 4, "...");
+        } else {
+            assert_string_equal(buf, key);
+        }
+        for (size_t at = size; at < sizeof(buf); at++) {
+            assert_int_equal(buf[at], '#');
+        }
+    }
+    /* No half of an escape is left in front of the mark. */
+    assert_string_equal(bc_log_key(buf, 10, "a\n\n\n", 4), "a\\x0a...");
+}
+
+#define LOG_THREADS 4
+#define LOG_LINES   200
+
+static void *log_lines(void *arg)
+{
+    const char *name = arg;
+
+    for (int i = 0; i < LOG_LINES; i++) {
+        BC_INFO("thread", "%s %d %s", name, i, "................................");
+        bc_log_set_level(BC_LOG_INFO);
+    }
+    return NULL;
+}
+
+static void threads_do_not_mix_their_lines(void **state)
+{
+    static char names[LOG_THREADS][2] = {"a", "b", "c", "d"};
+    const size_t text_len = 256 * 1024;
+    char *text = malloc(text_len);
+    pthread_t threads[LOG_THREADS];
+    struct capture capture;
+    unsigned int lines = 0;
+    char *rest = text;
+    char *line;
+
+    (void)state;
+    assert_non_null(text);
+    assert_true(capture_start(&capture));
+    for (int i = 0; i < LOG_THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, log_lines, names[i]), 0);
+    }
+    for (int i = 0; i < LOG_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_true(capture_stop(&capture, text, text_len) > 0);
+    while ((line = strsep(&rest, "\n")) != NULL && *line != '\0') {
+        assert_true(matches(line, "Z INFO  thread  [a-d] [0-9]+ \\.{32}$"));
+        lines++;
+    }
+    assert_int_equal(lines, LOG_THREADS * LOG_LINES);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(line_has_time_level_module_and_text, restore),
+        cmocka_unit_test_teardown(arguments_cannot_forge_lines, restore),
+        cmocka_unit_test_teardown(levels_above_the_threshold_are_dropped, restore),
+        cmocka_unit_test_teardown(long_line_is_cut_and_marked, restore),
+        cmocka_unit_test_teardown(line_that_just_fits_is_whole, restore),
+        cmocka_unit_test_teardown(logging_keeps_errno, restore),
+        cmocka_unit_test(level_names_parse),
+        cmocka_unit_test(key_prints_as_text),
+        cmocka_unit_test(key_is_cut_to_fit),
+        cmocka_unit_test_teardown(threads_do_not_mix_their_lines, restore),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pe.h - inside of the progress engine: a list of completed tasks that engine threads fill and the owner
+ * thread empties, and an eventfd.
+ * The eventfd is readable only while the engine was armed and something is pending: a completion writes
+ * it when armed; a progress call that finds nothing takes the signal back and stays armed.
+ * Thread: the owner's, but for emu_pe_complete(). */
+#ifndef EMU_PE_H
+#define EMU_PE_H
+
+#include "ctx.h"
+
+#include <pthread.h>
+
+struct doca_pe {
+    struct doca_ctx *contexts;
+    struct emu_task_list ready; /* to be reported next; owner only */
+    unsigned num_events;        /* unreported state changes of all contexts */
+    unsigned num_stopping;      /* contexts in STOPPING */
+    uint64_t random;            /* state of the random-order fault */
+    EMU_ATOMIC(bool) busy;      /* inside of progress */
+    int event_fd;
+
+    pthread_mutex_t lock;
+    struct emu_task_list done;   /* under lock */
+    bool armed;                  /* under lock */
+    EMU_ATOMIC(size_t) num_done; /* written under lock, read without */
+    EMU_ATOMIC(bool) signalled;  /* event_fd is readable; written under lock */
+};
+
+/* Any thread: the task is done, status is set. */
+EMU_INTERNAL void emu_pe_complete(struct doca_pe *pe, struct doca_task *task);
+
+/* Owner: something became pending other than by a completion. */
+void emu_pe_kick(struct doca_pe *pe);
+
+#endif /* EMU_PE_H */

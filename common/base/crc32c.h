@@ -9,7 +9,7 @@
 
 BC_EXTERN_C_BEGIN
 
-#define BC_CRC_BLOCK_SIZE (64u * 1024u)
+#define BC_CRC_BLOCK_SIZE 65536u
 
 /* crc of data following bytes whose crc was `crc` (0 to start):
  * bc_crc32c(0, "123456789", 9) == 0xE3069283. */

@@ -116,34 +116,36 @@ static int load_sequence(struct file_load *file, const struct bc_option *row)
     }
 }
 
-/* The row that the scalar in hand names. */
-static int find_key(struct file_load *file, const struct bc_option **row_out)
+/* The row that the scalar in hand names; NULL, with the sentence written, for a bad key: -EINVAL. */
+static const struct bc_option *find_key(struct file_load *file)
 {
     const struct bc_option *row;
     const char *key = scalar_text(file);
 
     if (key == NULL) {
-        return -EINVAL;
+        return NULL;
     }
     row = bc_options_find(file->load.table, key, strlen(key));
     if (row == NULL) {
-        return fail_here(file, key, " is not an option; see --help for those there are");
+        (void)fail_here(file, key, " is not an option; see --help for those there are");
+        return NULL;
     }
     if (row->command_line_only) {
-        return fail_here(file, key, " is for the command line only");
+        (void)fail_here(file, key, " is for the command line only");
+        return NULL;
     }
     if (!bc_options_load_see(&file->load, row)) {
-        return fail_here(file, key, " is given twice; leave one");
+        (void)fail_here(file, key, " is given twice; leave one");
+        return NULL;
     }
-    *row_out = row;
-    return 0;
+    return row;
 }
 
 /* Keys and values behind the mapping-start in hand, up to the mapping-end. */
 static int load_mapping(struct file_load *file)
 {
     for (;;) {
-        const struct bc_option *row = NULL;
+        const struct bc_option *row;
         int rc = next_event(file);
 
         if (rc != 0) {
@@ -155,10 +157,11 @@ static int load_mapping(struct file_load *file)
         if (file->event.type != YAML_SCALAR_EVENT) {
             return fail_here(file, "the name of an option is a plain word", "");
         }
-        rc = find_key(file, &row);
-        if (rc == 0) {
-            rc = next_event(file);
+        row = find_key(file);
+        if (row == NULL) {
+            return -EINVAL;
         }
+        rc = next_event(file);
         if (rc != 0) {
             return rc;
         }

@@ -116,7 +116,7 @@ static int load_sequence(struct file_load *file, const struct bc_option *row)
     }
 }
 
-/* The row that the scalar in hand names; NULL, with the sentence written, for a bad key: -EINVAL. */
+/* The row that the scalar in hand names; NULL, with the sentence written, for a bad key. */
 static const struct bc_option *find_key(struct file_load *file)
 {
     const struct bc_option *row;

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* region.c - see region.h. A batch travels to every worker and back; the last answer ends it. */
+#include "session/region.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/worker.h"
+
+enum batch_kind {
+    BATCH_IMPORT,
+    BATCH_DROP,
+};
+
+struct batch_item {
+    struct bc_region *region; /* NULL: its status is known already */
+    size_t desc_offset;       /* into batch->descriptors */
+    size_t desc_len;
+};
+
+/* Its way to one worker and back. */
+struct batch_leg {
+    struct bc_mail mail;
+    struct bc_region_batch *batch;
+    uint32_t worker;
+    int *results; /* one per item */
+};
+
+struct bc_region_batch {
+    enum batch_kind kind;
+    struct bc_regions *regions;
+    uint64_t request_id;
+    bc_region_done_fn done;
+    void *arg;
+    uint32_t count;
+    uint32_t legs_left;
+    uint32_t users_left; /* regions whose users must go first (drop) */
+    struct batch_item *items;
+    uint32_t *statuses;
+    uint8_t *descriptors;
+    struct batch_leg *legs;
+};
+
+int bc_regions_init(struct bc_regions *regions, struct bc_worker *home, uint32_t max)
+{
+    memset(regions, 0, sizeof(*regions));
+    regions->table = calloc(max, sizeof(*regions->table));
+    if (regions->table == NULL) {
+        return -ENOMEM;
+    }
+    regions->max = max;
+    regions->home = home;
+    return 0;
+}
+
+void bc_regions_fini(struct bc_regions *regions)
+{
+    BC_ASSERT(regions->live == 0 && regions->batches == 0);
+    free(regions->table);
+    regions->table = NULL;
+}
+
+static void batch_free(struct bc_region_batch *batch)
+{
+    if (batch->legs != NULL) {
+        for (uint32_t i = 0; i < batch->regions->home->worker_count; i++) {
+            free(batch->legs[i].results);
+        }
+    }
+    free(batch->legs);
+    free(batch->descriptors);
+    free(batch->statuses);
+    free(batch->items);
+    free(batch);
+}
+
+static struct bc_region_batch *batch_new(struct bc_regions *regions, enum batch_kind kind,
+                                         uint32_t count, size_t descriptors_len)
+{
+    uint32_t workers = regions->home->worker_count;
+    struct bc_region_batch *batch = calloc(1, sizeof(*batch));
+    if (batch == NULL) {
+        return NULL;
+    }
+    batch->kind = kind;
+    batch->regions = regions;
+    batch->count = count;
+    batch->items = calloc(count + 1, sizeof(*batch->items));
+    batch->statuses = calloc(count + 1, sizeof(*batch->statuses));
+    batch->descriptors = malloc(descriptors_len + 1);
+    batch->legs = calloc(workers, sizeof(*batch->legs));
+    if (batch->items == NULL || batch->statuses == NULL || batch->descriptors == NULL ||
+        batch->legs == NULL) {
+        goto err_free;
+    }
+    for (uint32_t i = 0; i < workers; i++) {
+        batch->legs[i].batch = batch;
+        batch->legs[i].worker = i;
+        batch->legs[i].results = calloc(count + 1, sizeof(int));
+        if (batch->legs[i].results == NULL) {
+            goto err_free;
+        }
+    }
+    return batch;
+
+err_free:
+    batch_free(batch);
+    return NULL;
+}
+
+static void region_reset(struct bc_region *region)
+{
+    memset(region->imports, 0, sizeof(region->imports));
+    region->state = BC_REGION_FREE;
+    region->leaving = NULL;
+    region->users = 0;
+}
+
+static void batch_send(struct bc_region_batch *batch);
+
+/* Imports that some workers made of a region that others refused. */
+static bool drop_partial(struct bc_region_batch *batch)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct batch_item *item = &batch->items[i];
+        if (item->region != NULL && batch->statuses[i] != BC_STATUS_OK) {
+            item->region->state = BC_REGION_LEAVING;
+            any = true;
+        } else if (item->region != NULL) {
+            item->region->state = BC_REGION_LIVE;
+            item->region = NULL;
+        }
+    }
+    return any;
+}
+
+static void batch_end(struct bc_region_batch *batch)
+{
+    struct bc_regions *regions = batch->regions;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct bc_region *region = batch->items[i].region;
+        for (uint32_t w = 0; region != NULL && w < regions->home->worker_count; w++) {
+            int rc = batch->legs[w].results[i];
+            if (rc != 0 && batch->statuses[i] == BC_STATUS_OK) {
+                batch->statuses[i] = rc == -ENOMEM ? BC_STATUS_NO_MEMORY : BC_STATUS_BAD_MEMORY;
+            }
+        }
+    }
+    if (batch->kind == BATCH_IMPORT) {
+        if (drop_partial(batch)) {
+            batch->kind = BATCH_DROP;
+            batch_send(batch);
+            return;
+        }
+    } else {
+        for (uint32_t i = 0; i < batch->count; i++) {
+            if (batch->items[i].region != NULL) {
+                region_reset(batch->items[i].region);
+                regions->live--;
+            }
+        }
+    }
+    regions->batches--;
+    batch->done(batch->arg, batch->request_id, batch->statuses, batch->count);
+    batch_free(batch);
+}
+
+static void leg_back(struct bc_mail *mail)
+{
+    struct batch_leg *leg = BC_CONTAINER_OF(mail, struct batch_leg, mail);
+    if (--leg->batch->legs_left == 0) {
+        batch_end(leg->batch);
+    }
+}
+
+/* In worker leg->worker. */
+static void leg_run(struct bc_mail *mail)
+{
+    struct batch_leg *leg = BC_CONTAINER_OF(mail, struct batch_leg, mail);
+    struct bc_region_batch *batch = leg->batch;
+    struct bc_worker *worker = batch->regions->home->peers[leg->worker];
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct batch_item *item = &batch->items[i];
+        if (item->region == NULL) {
+            continue;
+        }
+        struct bc_dma_import **import = &item->region->imports[leg->worker];
+        if (batch->kind == BATCH_IMPORT) {
+            leg->results[i] = bc_dma_import(worker->dma, batch->descriptors + item->desc_offset,
+                                            item->desc_len, item->region->len_bytes, import);
+            if (leg->results[i] != 0) {
+                *import = NULL;
+            }
+        } else if (*import != NULL) {
+            /* No request names the region any more, so none of its copies is in flight. */
+            int rc = bc_dma_release(worker->dma, *import);
+            BC_ASSERT(rc == 0);
+            *import = NULL;
+        }
+    }
+    leg->mail.deliver = leg_back;
+    bc_loop_send(batch->regions->home->loop, &leg->mail);
+}
+
+static void batch_send(struct bc_region_batch *batch)
+{
+    struct bc_worker *home = batch->regions->home;
+    batch->legs_left = home->worker_count;
+    for (uint32_t w = 0; w < home->worker_count; w++) {
+        if (batch->kind == BATCH_DROP) {
+            memset(batch->legs[w].results, 0, batch->count * sizeof(int));
+        }
+        batch->legs[w].mail.deliver = leg_run;
+        bc_loop_send(home->peers[w]->loop, &batch->legs[w].mail);
+    }
+}
+
+static enum bc_status claim(struct bc_regions *regions, const struct bc_wire_memory *wire,
+                            struct bc_region **region_out)
+{
+    if (wire->memory_id >= regions->max) {
+        return BC_STATUS_LIMIT;
+    }
+    if (wire->kind != BC_MEMORY_PCI_EXPORT) {
+        return BC_STATUS_NOT_SUPPORTED;
+    }
+    struct bc_region *region = &regions->table[wire->memory_id];
+    if (region->state != BC_REGION_FREE) {
+        return BC_STATUS_BUSY;
+    }
+    region->state = BC_REGION_IMPORTING;
+    region->generation = wire->generation;
+    region->access = wire->access;
+    region->len_bytes = wire->length;
+    region->users = 0;
+    regions->live++;
+    *region_out = region;
+    return BC_STATUS_OK;
+}
+
+int bc_regions_register(struct bc_regions *regions, const void *body, size_t len,
+                        uint64_t request_id, bc_region_done_fn done, void *arg)
+{
+    struct bc_register_iter iter;
+    uint32_t count = 0;
+    int rc = bc_register_decode(body, len, &count, &iter);
+    if (rc != 0) {
+        return rc;
+    }
+    struct bc_region_batch *batch = batch_new(regions, BATCH_IMPORT, count, len);
+    if (batch == NULL) {
+        return -ENOMEM;
+    }
+    batch->request_id = request_id;
+    batch->done = done;
+    batch->arg = arg;
+    struct bc_memory_desc memory;
+    size_t used = 0;
+    for (uint32_t i = 0; bc_register_next(&iter, &memory); i++) {
+        struct batch_item *item = &batch->items[i];
+        item->desc_offset = used;
+        item->desc_len = memory.descriptor.len;
+        memcpy(batch->descriptors + used, memory.descriptor.data, memory.descriptor.len);
+        used += memory.descriptor.len;
+        batch->statuses[i] = claim(regions, &memory.wire, &item->region);
+    }
+    regions->batches++;
+    batch_send(batch);
+    return 0;
+}
+
+static void leave(struct bc_region_batch *batch, struct batch_item *item, struct bc_region *region)
+{
+    item->region = region;
+    region->state = BC_REGION_LEAVING;
+    if (region->users > 0) {
+        region->leaving = batch;
+        batch->users_left++;
+    }
+}
+
+int bc_regions_unregister(struct bc_regions *regions, const struct bc_wire_memory_name *names,
+                          uint32_t count, uint64_t request_id, bc_region_done_fn done, void *arg)
+{
+    struct bc_region_batch *batch = batch_new(regions, BATCH_DROP, count, 0);
+    if (batch == NULL) {
+        return -ENOMEM;
+    }
+    batch->request_id = request_id;
+    batch->done = done;
+    batch->arg = arg;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t id = names[i].memory_id;
+        struct bc_region *region = id < regions->max ? &regions->table[id] : NULL;
+        if (region == NULL || region->state != BC_REGION_LIVE ||
+            region->generation != names[i].generation) {
+            batch->statuses[i] = BC_STATUS_BAD_MEMORY;
+            continue;
+        }
+        leave(batch, &batch->items[i], region);
+    }
+    regions->batches++;
+    if (batch->users_left == 0) {
+        batch_send(batch);
+    }
+    return 0;
+}
+
+int bc_regions_drop_all(struct bc_regions *regions, bc_region_done_fn done, void *arg)
+{
+    uint32_t live = 0;
+    for (uint32_t id = 0; id < regions->max; id++) {
+        live += regions->table[id].state == BC_REGION_LIVE;
+    }
+    struct bc_region_batch *batch = batch_new(regions, BATCH_DROP, live, 0);
+    if (batch == NULL) {
+        return -ENOMEM;
+    }
+    batch->done = done;
+    batch->arg = arg;
+    uint32_t next = 0;
+    for (uint32_t id = 0; id < regions->max; id++) {
+        if (regions->table[id].state == BC_REGION_LIVE) {
+            leave(batch, &batch->items[next++], &regions->table[id]);
+        }
+    }
+    regions->batches++;
+    if (batch->users_left == 0) {
+        batch_send(batch);
+    }
+    return 0;
+}
+
+struct bc_region *bc_regions_find(struct bc_regions *regions, uint32_t id, uint32_t generation,
+                                  uint64_t offset, uint64_t len, uint8_t access,
+                                  enum bc_status *status_out)
+{
+    struct bc_region *region = id < regions->max ? &regions->table[id] : NULL;
+    if (region == NULL || region->state != BC_REGION_LIVE || region->generation != generation) {
+        *status_out = BC_STATUS_BAD_MEMORY;
+        return NULL;
+    }
+    if (offset > region->len_bytes || len > region->len_bytes - offset) {
+        *status_out = BC_STATUS_RANGE;
+        return NULL;
+    }
+    if ((region->access & access) != access) {
+        *status_out = BC_STATUS_DENIED;
+        return NULL;
+    }
+    return region;
+}
+
+void bc_region_unhold(struct bc_region *region)
+{
+    BC_ASSERT(region->users > 0);
+    region->users--;
+    if (region->users == 0 && region->leaving != NULL) {
+        struct bc_region_batch *batch = region->leaving;
+        region->leaving = NULL;
+        if (--batch->users_left == 0) {
+            batch_send(batch);
+        }
+    }
+}

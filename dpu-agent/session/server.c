@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* server.c - see server.h. */
+#include "session/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "session/session.h"
+
+#define ACCEPTS_PER_TURN 64
+#define PAUSE_NS         (100 * BC_NS_PER_MS)
+
+struct bc_server {
+    struct bc_worker *worker;
+    const struct bc_transport_ops *transport;
+    struct bc_listener *listener;
+    struct bc_watch watch;
+    struct bc_timer pause;
+    struct bc_task again;
+    bool again_queued;
+    bool stopping;
+    uint32_t next_worker;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* A connection on its way to its worker. */
+struct handover {
+    struct bc_mail mail;
+    struct bc_worker *worker;
+    const struct bc_transport_ops *transport;
+    struct bc_conn *conn;
+};
+
+static void arrive(struct bc_mail *mail)
+{
+    struct handover *handover = BC_CONTAINER_OF(mail, struct handover, mail);
+    bc_sessions_adopt(handover->worker->sessions, handover->transport, handover->conn);
+    free(handover);
+}
+
+static void hand_over(struct bc_server *server, struct bc_conn *conn)
+{
+    struct bc_worker *worker = server->worker->peers[server->next_worker];
+    server->next_worker = (server->next_worker + 1) % server->worker->worker_count;
+    struct handover *handover = calloc(1, sizeof(*handover));
+    if (handover == NULL) {
+        BC_WARN("server", "client %s refused: out of memory", server->transport->conn_peer(conn));
+        server->transport->close(conn);
+        return;
+    }
+    handover->mail.deliver = arrive;
+    handover->worker = worker;
+    handover->transport = server->transport;
+    handover->conn = conn;
+    bc_loop_send(worker->loop, &handover->mail);
+}
+
+static void accept_some(struct bc_server *server)
+{
+    for (uint32_t i = 0; i < ACCEPTS_PER_TURN && !server->stopping; i++) {
+        struct bc_conn *conn;
+        int rc = server->transport->accept(server->listener, &conn);
+        if (rc == -EAGAIN) {
+            return;
+        }
+        if (rc == -ECONNABORTED || rc == -EINTR) {
+            continue;
+        }
+        if (rc != 0) {
+            BC_WARN("server", "cannot accept: %s; pausing (raise the limit of open files?)",
+                    strerror(-rc));
+            bc_timer_start(server->worker->loop, &server->pause, PAUSE_NS);
+            return;
+        }
+        hand_over(server, conn);
+    }
+    if (!server->again_queued && !server->stopping) {
+        server->again_queued = true;
+        bc_loop_defer(server->worker->loop, &server->again);
+    }
+}
+
+static void ready(struct bc_watch *watch, uint32_t events)
+{
+    (void)events;
+    accept_some(BC_CONTAINER_OF(watch, struct bc_server, watch));
+}
+
+static void accept_again(struct bc_task *task)
+{
+    struct bc_server *server = BC_CONTAINER_OF(task, struct bc_server, again);
+    server->again_queued = false;
+    accept_some(server);
+}
+
+static void pause_over(struct bc_timer *timer)
+{
+    accept_some(BC_CONTAINER_OF(timer, struct bc_server, pause));
+}
+
+int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *transport,
+                     const char *address, struct bc_server **server_out)
+{
+    struct bc_server *server = calloc(1, sizeof(*server));
+    if (server == NULL) {
+        return -ENOMEM;
+    }
+    int rc = transport->listen(address, &server->listener);
+    if (rc != 0) {
+        free(server);
+        return rc;
+    }
+    server->worker = worker;
+    server->transport = transport;
+    server->again.run = accept_again;
+    bc_timer_init(&server->pause, pause_over);
+    *server_out = server;
+    return 0;
+}
+
+const char *bc_server_address(const struct bc_server *server)
+{
+    return server->transport->listener_address(server->listener);
+}
+
+void bc_server_start(struct bc_server *server)
+{
+    bc_watch_init(&server->watch, server->worker->loop,
+                  server->transport->listener_fd(server->listener), ready);
+    bc_watch_start(&server->watch, POLLIN);
+}
+
+static void watch_stopped(struct bc_watch *watch)
+{
+    struct bc_server *server = BC_CONTAINER_OF(watch, struct bc_server, watch);
+    server->transport->listener_close(server->listener);
+    server->listener = NULL;
+    server->stopped(server->stopped_arg);
+}
+
+void bc_server_stop(struct bc_server *server, void (*stopped)(void *arg), void *arg)
+{
+    server->stopping = true;
+    server->stopped = stopped;
+    server->stopped_arg = arg;
+    bc_timer_stop(server->worker->loop, &server->pause);
+    bc_watch_stop(&server->watch, watch_stopped);
+}
+
+void bc_server_destroy(struct bc_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    if (server->listener != NULL) {
+        server->transport->listener_close(server->listener);
+    }
+    free(server);
+}

@@ -15,8 +15,8 @@ struct bc_hashmap_node {
 };
 
 struct bc_hashmap {
-    struct bc_hashmap_node **buckets;
-    size_t bucket_count; /* power of two */
+    struct bc_hashmap_node **buckets; /* a node is in buckets[hash.low & (bucket_count - 1)] */
+    size_t bucket_count;              /* power of two; only doubles */
     size_t count;
 };
 

@@ -76,7 +76,11 @@ int bc_client_close(bc_client *client)
         for (bc_request *request : fake.requests) {
             delete request;
         }
+        for (bc_memory *memory : fake.memories) {
+            delete memory;
+        }
         fake.requests.clear();
+        fake.memories.clear();
         --fake.clients;
         delete client;
     }
@@ -96,10 +100,10 @@ int bc_memory_register(bc_client *, void *addr, size_t len, bc_memory_type type,
     if (fake.registerResult != 0) {
         return fake.registerResult;
     }
-    ++fake.memories;
     fake.lastType = type;
     fake.lastDevice = device;
     *memory_out = new bc_memory{static_cast<char *>(addr), len, type, device};
+    fake.memories.push_back(*memory_out);
     return 0;
 }
 
@@ -108,7 +112,7 @@ int bc_memory_unregister(bc_client *, bc_memory *memory)
     if (fake.unregisterResult != 0) {
         return fake.unregisterResult;
     }
-    --fake.memories;
+    fake.memories.erase(std::find(fake.memories.begin(), fake.memories.end(), memory));
     delete memory;
     return 0;
 }

@@ -33,7 +33,7 @@ struct bc_request {
 struct FakeBluecache {
     std::map<std::string, std::string> objects;
     std::vector<bc_request *> requests; /* submitted and not freed */
-    size_t memories = 0;                /* registered */
+    std::vector<bc_memory *> memories;  /* registered; the client takes them along */
     size_t clients = 0;
     size_t queries = 0;
     size_t entriesMax = 4096;

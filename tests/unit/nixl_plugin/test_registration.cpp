@@ -25,7 +25,7 @@ void memory_is_registered_with_its_type_and_gpu(void **)
     assert_non_null(t.registerMemory(buffer, sizeof(buffer), VRAM_SEG, 3));
     assert_int_equal(fake.lastType, BC_MEMORY_CUDA);
     assert_int_equal(fake.lastDevice, 3);
-    assert_int_equal(fake.memories, 2);
+    assert_int_equal(fake.memories.size(), 2);
 }
 
 void refused_memory_leaves_nothing_behind(void **)
@@ -44,7 +44,7 @@ void refused_memory_leaves_nothing_behind(void **)
     assert_int_equal(t.status, NIXL_ERR_INVALID_PARAM);
     assert_null(t.registerMemory(buffer, sizeof(buffer), FILE_SEG));
     assert_int_equal(t.status, NIXL_ERR_NOT_SUPPORTED);
-    assert_int_equal(fake.memories, 0);
+    assert_int_equal(fake.memories.size(), 0);
 }
 
 void deregistering_lets_the_memory_go_once(void **)
@@ -54,7 +54,7 @@ void deregistering_lets_the_memory_go_once(void **)
     nixlBackendMD *meta = t.registerMemory(buffer, sizeof(buffer));
 
     assert_int_equal(t.engine->deregisterMem(meta), NIXL_SUCCESS);
-    assert_int_equal(fake.memories, 0);
+    assert_int_equal(fake.memories.size(), 0);
     assert_int_equal(t.engine->unloadMD(meta), NIXL_SUCCESS);
     assert_int_equal(t.engine->deregisterMem(meta), NIXL_ERR_NOT_FOUND);
 }
@@ -67,10 +67,10 @@ void quarantined_memory_is_let_go_later(void **)
 
     fake.unregisterResult = -EINPROGRESS;
     assert_int_equal(t.engine->deregisterMem(meta), NIXL_ERR_NOT_ALLOWED);
-    assert_int_equal(fake.memories, 1);
+    assert_int_equal(fake.memories.size(), 1);
     fake.unregisterResult = 0;
     assert_non_null(t.registerObject(1, "another call that may wait"));
-    assert_int_equal(fake.memories, 0);
+    assert_int_equal(fake.memories.size(), 0);
 }
 
 void number_names_one_key_while_it_is_registered(void **)

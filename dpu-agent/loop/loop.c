@@ -285,6 +285,14 @@ void bc_loop_defer(struct bc_loop *loop, struct bc_task *task)
     bc_list_push_back(&loop->deferred, &task->node);
 }
 
+void bc_loop_undefer(struct bc_loop *loop, struct bc_task *task)
+{
+    bc_loop_assert_owner(loop);
+    if (bc_list_linked(&task->node)) {
+        bc_list_remove(&loop->deferred, &task->node);
+    }
+}
+
 static void loop_wake(struct bc_loop *loop)
 {
     /* Acquire-release: see the head of this file. */

@@ -132,6 +132,8 @@ struct io_uring_sqe *bc_loop_sqe(struct bc_loop *loop);
 void bc_loop_track(struct bc_loop *loop, struct io_uring_sqe *sqe, struct bc_op *op);
 
 void bc_loop_defer(struct bc_loop *loop, struct bc_task *task); /* not while it is queued */
+/* The call does not run; the task may be freed. Nothing happens when it is not queued. */
+void bc_loop_undefer(struct bc_loop *loop, struct bc_task *task);
 
 void bc_timer_init(struct bc_timer *timer, bc_timer_fn expired);
 void bc_timer_start(struct bc_loop *loop, struct bc_timer *timer, uint64_t delay_ns); /* restarts */

@@ -440,6 +440,7 @@ void bc_pipeline_destroy(struct bc_pipeline *pipeline)
     BC_ASSERT(pipeline->jobs == 0);
     pipeline->options.backend->ready = NULL;
     pipeline->options.dma->ready = NULL;
+    bc_loop_undefer(pipeline->options.loop, &pipeline->pump_task);
     free(pipeline->slots);
     free(pipeline->chunks);
     free(pipeline);

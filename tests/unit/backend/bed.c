@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* bed.c - starting and ending the bed, turning its loops, and looking at what is left.
+ * Thread: the test's. */
+#include "bed.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define WAIT_S   20
+#define TURN_NS  (200 * BC_NS_PER_US)
+#define IDLE_MIN 3
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char name[1024];
+        struct stat info;
+
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+        if (lstat(name, &info) == 0 && S_ISDIR(info.st_mode)) {
+            remove_tree(name);
+        } else {
+            (void)unlink(name);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    (void)rmdir(path);
+}
+
+void bed_make(struct bed *bed, const struct bed_options *options)
+{
+    const char *base = getenv("TMPDIR");
+
+    memset(bed, 0, sizeof(*bed));
+    bed->options = *options;
+    bed->options.workers = options->workers == 0 ? 1 : options->workers;
+    bed->options.capacity = options->capacity == 0 ? 64 * BED_MIB : options->capacity;
+    bed->options.pool_len = options->pool_len == 0 ? 16 * BED_MIB : options->pool_len;
+    bed->options.cache_len = options->cache_len == 0 ? 12 * BED_MIB : options->cache_len;
+    bed->options.handles_max = options->handles_max == 0 ? 64 : options->handles_max;
+    bed->chunk_len = BED_MIB;
+    bed->type = bc_backend_find(options->backend);
+    assert_non_null(bed->type);
+    if (bed->type->open_store != NULL) {
+        (void)snprintf(bed->root, sizeof(bed->root), "%s/bc-backend-XXXXXX",
+                       base == NULL ? "/tmp" : base);
+        assert_non_null(mkdtemp(bed->root));
+    }
+}
+
+static void ready(void *arg)
+{
+    struct bed_worker *worker = arg;
+
+    worker->ready_calls++;
+}
+
+static void base_open(struct bed *bed, struct bed_worker *worker)
+{
+    struct bc_staging_options staging = {.pool_len = bed->options.pool_len,
+                                         .cache_len = bed->options.cache_len};
+    struct bc_loop_options loop = {.name = "bed"};
+
+    worker->bed = bed;
+    worker->ready_calls = 0;
+    assert_int_equal(bc_metrics_create(&worker->metrics), 0);
+    assert_int_equal(bc_loop_create(&loop, &worker->loop), 0);
+    assert_int_equal(bc_staging_create(&staging, NULL, &worker->staging), 0);
+    bc_uring_files_init(&worker->files, worker->loop);
+}
+
+static void base_close(struct bed_worker *worker)
+{
+    bc_metrics_destroy(worker->metrics);
+    bc_staging_destroy(worker->staging);
+    bc_loop_destroy(worker->loop);
+    worker->metrics = NULL;
+    worker->staging = NULL;
+    worker->loop = NULL;
+}
+
+static int create(struct bed *bed, uint32_t index, struct bc_options_error *error_out)
+{
+    struct bed_worker *worker = &bed->workers[index];
+    struct bc_files *files = &worker->files.files;
+    struct bc_backend_env env = {
+        .loop = worker->loop,
+        .staging = worker->staging,
+        .metrics = worker->metrics,
+        .root = bed->root,
+        .capacity = bed->options.capacity,
+        .worker = index,
+        .workers = bed->options.workers,
+        .handles_max = bed->options.handles_max,
+    };
+    int rc;
+
+    if (bed->options.wrap != NULL) {
+        files = bed->options.wrap(bed->options.wrap_arg, index, worker->loop, files);
+    }
+    env.files = files;
+    rc = bed->type->create(&env, bed->store, error_out, &worker->backend);
+    if (rc == 0) {
+        worker->backend->ready = ready;
+        worker->backend->ready_arg = worker;
+    }
+    return rc;
+}
+
+int bed_try_open(struct bed *bed, struct bc_options_error *error_out)
+{
+    int rc = 0;
+
+    bed->store = NULL;
+    if (bed->type->open_store != NULL) {
+        rc = bed->type->open_store(bed->root, false, bed->options.workers, error_out, &bed->store);
+    }
+    for (uint32_t i = 0; rc == 0 && i < bed->options.workers; i++) {
+        base_open(bed, &bed->workers[i]);
+        rc = create(bed, i, error_out);
+        if (rc != 0) {
+            base_close(&bed->workers[i]);
+        }
+    }
+    return rc;
+}
+
+void bed_open(struct bed *bed)
+{
+    struct bc_options_error error = {.text = ""};
+
+    if (bed_try_open(bed, &error) != 0) {
+        fail_msg("cannot open the store: %s", error.text);
+    }
+}
+
+struct wait_op {
+    struct bc_batch_op op;
+    bool done;
+};
+
+static void wait_done(struct bc_batch_op *op, int result)
+{
+    struct wait_op *wait = BC_CONTAINER_OF(op, struct wait_op, op);
+
+    assert_int_equal(result, 0);
+    wait->done = true;
+}
+
+void bed_close(struct bed *bed)
+{
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        struct bed_worker *worker = &bed->workers[i];
+        struct wait_op stop = {.op = {.done = wait_done}};
+
+        worker->backend->ops->stop(worker->backend, &stop.op);
+        bed_wait(bed, &stop.done);
+    }
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        struct bed_worker *worker = &bed->workers[i];
+
+        worker->backend->ops->destroy(worker->backend);
+        worker->backend = NULL;
+    }
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        base_close(&bed->workers[i]);
+    }
+    if (bed->store != NULL) {
+        bed->type->close_store(bed->store);
+        bed->store = NULL;
+    }
+}
+
+void bed_destroy(struct bed *bed)
+{
+    if (bed->root[0] != '\0') {
+        remove_tree(bed->root);
+    }
+}
+
+void bed_start(struct bed *bed, const struct bed_options *options)
+{
+    bed_make(bed, options);
+    bed_open(bed);
+}
+
+void bed_end(struct bed *bed)
+{
+    bed_close(bed);
+    bed_destroy(bed);
+}
+
+void bed_turn(struct bed *bed)
+{
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        (void)bc_loop_turn(bed->workers[i].loop, TURN_NS);
+    }
+}
+
+void bed_wait(struct bed *bed, const bool *flag)
+{
+    const struct bc_clock *clock = bc_clock_monotonic();
+    uint64_t deadline = bc_clock_now_ns(clock) + WAIT_S * BC_NS_PER_S;
+
+    while (!*flag) {
+        bed_turn(bed);
+        if (bc_clock_now_ns(clock) > deadline) {
+            fail_msg("nothing happened for %d seconds", WAIT_S);
+        }
+    }
+}
+
+void bed_settle(struct bed *bed)
+{
+    const struct bc_clock *clock = bc_clock_monotonic();
+    uint64_t deadline = bc_clock_now_ns(clock) + WAIT_S * BC_NS_PER_S;
+    uint32_t idle = 0;
+
+    while (idle < IDLE_MIN) {
+        uint32_t busy = 0;
+
+        for (uint32_t i = 0; i < bed->options.workers; i++) {
+            busy += bc_loop_turn(bed->workers[i].loop, 0);
+            /* One is the loop's own: its wake-up descriptor. */
+            busy += bc_loop_in_flight(bed->workers[i].loop) > 1;
+        }
+        idle = busy == 0 ? idle + 1 : 0;
+        if (bc_clock_now_ns(clock) > deadline) {
+            fail_msg("background work did not end in %d seconds", WAIT_S);
+        }
+    }
+}
+
+struct metric_sum {
+    const char *name;
+    int64_t value;
+    bool found;
+};
+
+static void add_metric(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
+                       int64_t value, const struct bc_histogram *histogram)
+{
+    struct metric_sum *sum = arg;
+
+    (void)kind;
+    (void)help;
+    (void)histogram;
+    if (strcmp(name, sum->name) == 0) {
+        sum->value += value;
+        sum->found = true;
+    }
+}
+
+int64_t bed_metric(struct bed *bed, const char *suffix)
+{
+    char name[128];
+    struct metric_sum sum = {.name = name};
+
+    (void)snprintf(name, sizeof(name), "bluecache_%s_%s", bed->options.backend, suffix);
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        bc_metrics_visit(bed->workers[i].metrics, add_metric, &sum);
+    }
+    assert_true(sum.found);
+    return sum.value;
+}
+
+uint64_t bed_leased(struct bed *bed)
+{
+    uint64_t leased = 0;
+
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        leased +=
+            bed->options.pool_len - bc_staging_free_len(bed->workers[i].staging, BC_LEASE_STREAM);
+    }
+    return leased;
+}
+
+static uint64_t tree_bytes(const char *path, uint32_t *files)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    uint64_t bytes = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char name[1024];
+        struct stat info;
+
+        if (entry->d_name[0] == '.') {
+            continue;
+        }
+        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+        assert_int_equal(lstat(name, &info), 0);
+        if (S_ISDIR(info.st_mode)) {
+            bytes += tree_bytes(name, files);
+        } else {
+            bytes += bc_align_up_u64((uint64_t)info.st_size, 4096);
+            (*files)++;
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return bytes;
+}
+
+uint64_t bed_disk_bytes(struct bed *bed, uint32_t *objects_out, uint32_t *temporary_out)
+{
+    char name[512];
+    uint64_t bytes;
+
+    *objects_out = 0;
+    *temporary_out = 0;
+    if (bed->root[0] == '\0') {
+        return 0;
+    }
+    (void)snprintf(name, sizeof(name), "%s/objects", bed->root);
+    bytes = tree_bytes(name, objects_out);
+    (void)snprintf(name, sizeof(name), "%s/tmp", bed->root);
+    return bytes + tree_bytes(name, temporary_out);
+}

@@ -12,6 +12,8 @@
  * 2 MiB on BlueField-3: an oversize task would fail at completion and reset the context); source data
  * length is always set, destination data length always reset; a completion error that stops the
  * context makes the engine rebuild it by itself (tasks in flight fail with -EREMOTEIO, later ones wait).
+ * An import whose copies fail four times in a row by themselves is dead: a host that is gone must not
+ * stop the context for all others again and again.
  * Threads: a device from any thread; an engine belongs to its loop's owner.
  * Memory: everything at create; no allocation per task. Imports are allocated when made. */
 #ifndef BC_DMA_DMA_H
@@ -86,7 +88,9 @@ struct bc_dma_options {
 
 /* The real engine; its progress engine is driven by a poller of the loop (polled while tasks are in
  * flight, waited for by its notification handle when the loop sleeps). -ENOMEM, -EIO, -EINVAL.
- * destroy: waits for tasks in flight by progressing, at most 5 s, then aborts with a log line. */
+ * destroy: not from inside a callback of this engine. Tasks in flight complete in it (0 or -ECANCELED),
+ * after at most 5 s the process aborts with a log line; imports that are left are released. The object
+ * itself goes when the loop has let go of its descriptor: turn it until bc_loop_in_flight is 0. */
 BC_MUST_USE int bc_dma_create(struct bc_dma_device *device, struct bc_loop *loop,
                               const struct bc_dma_options *options, struct bc_metrics *metrics,
                               struct bc_dma **dma_out);

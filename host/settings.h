@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* settings.h - the client's options with the environment and the defaults applied.
+ * Precedence: the caller's structure, then the environment variable, then the default.
+ * Lifetime: strings are copies, freed by fini. Constant after resolve: any thread reads it. */
+#ifndef BC_HOST_SETTINGS_H
+#define BC_HOST_SETTINGS_H
+
+#include "base/compiler.h"
+#include "bluecache/bluecache.h"
+
+BC_EXTERN_C_BEGIN
+
+#define BC_TIMEOUT_MS_DEFAULT UINT64_C(30000)
+/* A year: keeps sums of times in nanoseconds far from overflow. */
+#define BC_TIMEOUT_MS_MAX (UINT64_C(365) * 24 * 3600 * 1000)
+
+struct bc_settings {
+    char *dpu_addr;
+    char *pci_addr; /* NULL: choose */
+    char *name;
+    uint64_t timeout_ms;
+    uint32_t requests_max; /* 0: what the agent grants */
+};
+
+/* -EINVAL, -EPROTONOSUPPORT (mode comch), -ENOMEM; a sentence in `error` (may be NULL). options may
+ * be NULL. */
+BC_MUST_USE int bc_settings_resolve(const struct bc_client_options *options,
+                                    struct bc_settings *settings_out, struct bc_error *error);
+void bc_settings_fini(struct bc_settings *settings);
+
+BC_EXTERN_C_END
+
+#endif

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,27 +17,43 @@ static const char default_table[] = "host 0000:ba:00.0 ibdev=mlx5_0 iface=ens1f0
 
 #define TABLE_SIZE_MAX 65536
 
+/* Exactly so many hexadecimal digits, then the delimiter. */
+static bool parse_hex(const char **at, unsigned digits, char delimiter, unsigned *value_out)
+{
+    unsigned value = 0;
+    const char *text = *at;
+    for (unsigned i = 0; i < digits; i++, text++) {
+        if (!isxdigit((unsigned char)*text)) {
+            return false;
+        }
+        unsigned digit =
+            *text <= '9' ? (unsigned)(*text - '0') : ((unsigned)*text | 32u) - 'a' + 10;
+        value = value << 4 | digit;
+    }
+    if (*text != delimiter) {
+        return false;
+    }
+    *at = text + 1;
+    *value_out = value;
+    return true;
+}
+
 bool emu_pci_parse(const char *text, struct emu_pci *pci_out)
 {
     unsigned domain = 0;
     unsigned bus = 0;
     unsigned device = 0;
     unsigned function = 0;
-    int used = 0;
+    const char *at = text;
     if (text == NULL) {
         return false;
     }
-    size_t len = strnlen(text, DOCA_DEVINFO_PCI_ADDR_SIZE);
-    if (len == DOCA_DEVINFO_PCI_ADDR_SIZE - 1) {
-        if (sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &device, &function, &used) != 4) {
-            return false;
-        }
-    } else if (len == DOCA_DEVINFO_PCI_BDF_SIZE - 1) {
-        if (sscanf(text, "%2x:%2x.%1x%n", &bus, &device, &function, &used) != 3) {
-            return false;
-        }
+    if (strnlen(text, DOCA_DEVINFO_PCI_ADDR_SIZE) == DOCA_DEVINFO_PCI_ADDR_SIZE - 1 &&
+        !parse_hex(&at, 4, ':', &domain)) {
+        return false;
     }
-    if (used == 0 || (size_t)used != len || device > 31 || function > 7) {
+    if (!parse_hex(&at, 2, ':', &bus) || !parse_hex(&at, 2, '.', &device) ||
+        !parse_hex(&at, 1, '\0', &function) || device > 31 || function > 7) {
         return false;
     }
     *pci_out = (struct emu_pci){(uint16_t)domain, (uint8_t)bus, (uint8_t)device, (uint8_t)function};
@@ -92,15 +109,12 @@ static bool copy_name(char *out, size_t size, const char *value)
 
 static bool parse_mac(struct emu_function *function, const char *value)
 {
-    unsigned bytes[DOCA_DEVINFO_MAC_ADDR_SIZE];
-    int used = 0;
-    if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%n", &bytes[0], &bytes[1], &bytes[2], &bytes[3],
-               &bytes[4], &bytes[5], &used) != 6 ||
-        value[used] != '\0') {
-        return false;
-    }
     for (size_t i = 0; i < DOCA_DEVINFO_MAC_ADDR_SIZE; i++) {
-        function->mac[i] = (uint8_t)bytes[i];
+        unsigned byte = 0;
+        if (!parse_hex(&value, 2, i + 1 < DOCA_DEVINFO_MAC_ADDR_SIZE ? ':' : '\0', &byte)) {
+            return false;
+        }
+        function->mac[i] = (uint8_t)byte;
     }
     return true;
 }

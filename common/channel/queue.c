@@ -13,7 +13,8 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 
-#define SEGMENT_CAP ((size_t)64 << 10)
+#define SEGMENT_CAP  ((size_t)64 << 10)
+#define SEGMENT_KEEP ((size_t)1280 << 10) /* a larger one is freed once it is empty */
 
 #define HEADER_LEN sizeof(struct bc_wire_frame)
 
@@ -84,10 +85,11 @@ static int make_room(struct bc_channel_out *out, size_t len)
     if (len > out->out_max - out->waiting) {
         return -EAGAIN;
     }
-    if (out->waiting == 0 && out->tail != NULL) {
-        out->tail->start = 0;
-        out->tail->end = 0;
-        if (out->tail->cap < len) {
+    if (out->waiting == 0 && out->head != NULL) {
+        BC_DASSERT(out->head == out->tail);
+        out->head->start = 0;
+        out->head->end = 0;
+        if (out->head->cap < len) {
             head_drop(out);
         }
     }
@@ -237,15 +239,13 @@ void bc_channel_out_consume(struct bc_channel *channel, size_t len)
 
     BC_ASSERT(len <= out->waiting);
     out->waiting -= len;
-    for (;;) {
+    while (out->head != NULL) {
         struct bc_channel_segment *head = out->head;
-        size_t here = head != NULL ? head->end - head->start : 0;
+        size_t here = head->end - head->start;
         size_t step = len < here ? len : here;
 
-        if (step > 0) {
-            head->start += step;
-            len -= step;
-        }
+        head->start += step;
+        len -= step;
         if (head == out->tail || head->start != head->end) {
             break;
         }
@@ -253,7 +253,7 @@ void bc_channel_out_consume(struct bc_channel *channel, size_t len)
     }
     BC_ASSERT(len == 0);
     /* What is reserved lies at the tail's end. */
-    if (out->waiting == 0 && !out->reserved && out->tail != NULL && out->tail->cap > SEGMENT_CAP) {
+    if (out->waiting == 0 && !out->reserved && out->head != NULL && out->head->cap > SEGMENT_KEEP) {
         head_drop(out);
     }
 }

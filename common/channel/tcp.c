@@ -164,7 +164,7 @@ static int tcp_listen(const char *text, struct bc_listener **listener_out)
 {
     struct bc_address address;
     struct addrinfo *list;
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {0};
     socklen_t name_len = sizeof(name);
     struct bc_listener *listener;
     int rc = bc_address_parse(text, &address);
@@ -220,7 +220,7 @@ static const char *tcp_listener_address(const struct bc_listener *listener)
 static int tcp_accept(struct bc_listener *listener, struct bc_conn **conn_out)
 {
     for (int i = 0; i < TCP_ACCEPT_ATTEMPTS; i++) {
-        struct sockaddr_storage peer;
+        struct sockaddr_storage peer = {0};
         socklen_t peer_len = sizeof(peer);
         int fd = accept4(listener->fd, (struct sockaddr *)&peer, &peer_len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);

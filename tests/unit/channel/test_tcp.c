@@ -257,14 +257,14 @@ static void free_port_never_answers_itself(void **state)
     struct bc_listener *listener;
     struct bc_conn *conn = NULL;
     char address[64];
-    int port;
+    long port;
 
     (void)state;
     assert_int_equal(tcp()->listen("127.0.0.1:0", &listener), 0);
-    port = atoi(strrchr(tcp()->listener_address(listener), ':') + 1);
+    port = strtol(strrchr(tcp()->listener_address(listener), ':') + 1, NULL, 10);
     tcp()->listener_close(listener);
     /* Clients get even ports first, listeners odd ones. */
-    (void)snprintf(address, sizeof(address), "127.0.0.1:%d", port & ~1);
+    (void)snprintf(address, sizeof(address), "127.0.0.1:%ld", port & ~1L);
     for (int i = 0; i < ATTEMPTS; i++) {
         if (tcp()->connect(address, WAIT_MS, &conn) != -ECONNREFUSED) {
             fail_msg("attempt %d was not refused", i);

@@ -97,10 +97,12 @@ static void error_refuses_success_and_long_texts(void **state)
 static void every_type_has_a_name_of_its_own(void **state)
 {
     (void)state;
-    for (uint8_t type = 1; type < BC_MSG_TYPE_COUNT; type++) {
-        assert_string_not_equal(bc_message_type_name(type), "unknown");
-        for (uint8_t other = 1; other < type; other++) {
-            assert_string_not_equal(bc_message_type_name(type), bc_message_type_name(other));
+    for (unsigned i = 1; i < BC_MSG_TYPE_COUNT; i++) {
+        const char *name = bc_message_type_name((uint8_t)i);
+
+        assert_string_not_equal(name, "unknown");
+        for (unsigned other = 1; other < i; other++) {
+            assert_string_not_equal(name, bc_message_type_name((uint8_t)other));
         }
     }
     assert_string_equal(bc_message_type_name(BC_MSG_QUERY_RESULT), "query_result");

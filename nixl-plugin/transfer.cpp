@@ -122,8 +122,7 @@ bool
 TransferLine::submitHead()
 {
     const std::shared_ptr<Transfer> transfer = waiting_.front();
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(transfer->deadline - now_());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(transfer->deadline - now_());
     bc_submit_options options = {};
     int rc;
 

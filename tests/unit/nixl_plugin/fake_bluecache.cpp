@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_bluecache.cpp - see fake_bluecache.h. */
-#include "fake_bluecache.h"
+/* fake_bluecache.cpp - see fake_bluecache.hpp. */
+#include "fake_bluecache.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_parts.cpp - parameters, printed keys, and the deadlines of transfers that wait in line. */
-#include "engine_test.h"
+#include "engine_test.hpp"
 
 #include <cerrno>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_registration.cpp - registering memory and objects, metadata that NIXL brings back too late,
  * queries, and how a backend fails to open. */
-#include "engine_test.h"
+#include "engine_test.hpp"
 
 #include <cerrno>
 #include <cstring>

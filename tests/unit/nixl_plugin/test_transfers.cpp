@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_transfers.cpp - preparing, posting, checking and releasing transfers, in every order that NIXL's
  * core is known for. */
-#include "engine_test.h"
+#include "engine_test.hpp"
 
 #include <cerrno>
 #include <cstring>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine_test.h - an engine over the fake library, driven as NIXL's core drives it. */
+/* engine_test.hpp - an engine over the fake library, driven as NIXL's core drives it. */
 #ifndef BC_TEST_ENGINE_TEST_H
 #define BC_TEST_ENGINE_TEST_H
 
@@ -17,7 +17,7 @@ extern "C" {
 #include <vector>
 
 #include "engine.h"
-#include "fake_bluecache.h"
+#include "fake_bluecache.hpp"
 
 class EngineUnderTest
 {

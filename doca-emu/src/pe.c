@@ -32,8 +32,8 @@ doca_error_t doca_pe_destroy(struct doca_pe *pe)
     if (pe == NULL) {
         return DOCA_ERROR_INVALID_VALUE;
     }
-    if (pe->contexts != NULL) {
-        return DOCA_ERROR_IN_USE;
+    if (pe->contexts != NULL || atomic_load(&pe->busy)) {
+        return DOCA_ERROR_IN_USE; /* busy: this is a callback */
     }
     close(pe->event_fd);
     pthread_mutex_destroy(&pe->lock);

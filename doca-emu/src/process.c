@@ -170,10 +170,11 @@ int emu_peer_fetch_fd(const struct emu_peer *peer, int fd)
     if (mine >= 0) {
         return mine;
     }
-    /* Some containers forbid pidfd_getfd; a memfd can be opened anew as well. */
+    /* Some containers forbid pidfd_getfd; a memfd can be opened anew as well. What a false descriptor
+     * leads to must neither block nor become our terminal. */
     char path[48];
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)peer->pid, fd);
-    mine = open(path, O_RDWR | O_CLOEXEC);
+    mine = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (mine >= 0 && emu_process_id(peer->pid) != peer->id) {
         close(mine);
         errno = ESRCH;

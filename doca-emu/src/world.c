@@ -56,7 +56,8 @@ bool emu_pci_parse(const char *text, struct emu_pci *pci_out)
         !parse_hex(&at, 1, '\0', &function) || device > 31 || function > 7) {
         return false;
     }
-    *pci_out = (struct emu_pci){(uint16_t)domain, (uint8_t)bus, (uint8_t)device, (uint8_t)function};
+    *pci_out =
+        (struct emu_pci){(uint16_t)domain, (uint8_t)bus, (uint8_t)device, (uint8_t)function, 0};
     return true;
 }
 

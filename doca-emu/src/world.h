@@ -19,6 +19,7 @@ struct emu_pci {
     uint8_t bus;
     uint8_t device;
     uint8_t function;
+    uint8_t reserved; /* 0; makes the padding explicit, as export descriptors hold this struct */
 };
 
 /* One PCI function, of the host or of the DPU. */

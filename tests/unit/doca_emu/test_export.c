@@ -226,6 +226,47 @@ static void garbage_is_refused_and_never_harms(void **state)
     peer_quit(&host);
 }
 
+static void set_crc(uint8_t *blob, size_t len)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < len - 4; i++) {
+        crc ^= blob[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1u)));
+        }
+    }
+    crc = ~crc;
+    memcpy(blob + len - 4, &crc, 4);
+}
+
+/* A liar who knows the format: one field wrong, the checksum right. Some bits are unused. */
+static void forged_descriptor_never_harms(void **state)
+{
+    (void)state;
+    struct peer host;
+    struct doca_dev *dev = open_device(DPU_PCI);
+    unsigned accepted = 0;
+    peer_start(&host, HOST_PCI, NULL);
+    struct peer_reply exported = peer_ask(
+        &host,
+        (struct peer_request){.op = PEER_EXPORT, .kind = PEER_MEMFD, .permissions = RW, .seed = 1});
+    const size_t len = exported.blob_len;
+    for (size_t bit = 0; bit < (len - 4) * 8; bit++) {
+        struct doca_mmap *mmap = NULL;
+        uint8_t bytes[PEER_BLOB];
+        memcpy(bytes, exported.blob, len);
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        set_crc(bytes, len);
+        if (doca_mmap_create_from_export(NULL, bytes, len, dev, &mmap) == DOCA_SUCCESS) {
+            accepted++;
+            assert_ok(doca_mmap_destroy(mmap));
+        }
+    }
+    assert_in_range(accepted, 1, 67 * 8);
+    assert_ok(doca_dev_close(dev));
+    peer_quit(&host);
+}
+
 static void one_export_serves_several_importers(void **state)
 {
     (void)state;
@@ -259,6 +300,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(unmapped_memory_fails_copies),
         cmocka_unit_test(wrong_function_or_world_is_refused),
         cmocka_unit_test(garbage_is_refused_and_never_harms),
+        cmocka_unit_test(forged_descriptor_never_harms),
         cmocka_unit_test(one_export_serves_several_importers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

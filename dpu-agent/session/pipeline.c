@@ -8,10 +8,12 @@
 #include "base/crc32c.h"
 #include "session/pipeline_internal.h"
 
+#define OPEN_AHEAD 32u
+
 /* What became of an attempt to admit the next chunk of a flow. */
 enum admit {
     ADMIT_DONE,    /* something was issued, or the job left the queue */
-    ADMIT_BLOCKED, /* the backend said "not now" */
+    ADMIT_BLOCKED, /* the backend said "not now", or too many objects are open */
     ADMIT_STOP,    /* a table of the pipeline is exhausted */
 };
 
@@ -21,7 +23,9 @@ void bc_flow_init(struct bc_flow *flow)
     bc_drr_flow_init(&flow->pull);
     bc_drr_flow_init(&flow->dma);
     bc_list_init(&flow->push_jobs);
+    bc_list_init(&flow->pull_waiting);
     bc_list_init(&flow->pull_jobs);
+    flow->opening = 0;
     bc_list_init(&flow->chunks);
     flow->push_blocked = (struct bc_list_node){NULL, NULL};
     flow->pull_blocked = (struct bc_list_node){NULL, NULL};
@@ -41,11 +45,28 @@ static uint64_t push_cost(const struct bc_drr_flow *drr_flow)
     return bc_max_u64(1, bc_min_u64(left, job->pipeline->options.chunk_len));
 }
 
+/* Objects are opened a little ahead of their reads, so that opening one overlaps reading another. */
+static bool opens_next(const struct bc_flow *flow)
+{
+    if (bc_list_empty(&flow->pull_waiting)) {
+        return false;
+    }
+    if (bc_list_empty(&flow->pull_jobs)) {
+        return true;
+    }
+    const struct bc_pipeline *pipeline = first_job(&flow->pull_waiting)->pipeline;
+    return flow->pull_jobs.count + flow->opening < OPEN_AHEAD &&
+           pipeline->gets_open < pipeline->options.opens_max;
+}
+
 static uint64_t pull_cost(const struct bc_drr_flow *drr_flow)
 {
     const struct bc_flow *flow = BC_CONTAINER_OF(drr_flow, struct bc_flow, pull);
+    if (opens_next(flow)) {
+        return 1;
+    }
     const struct bc_job *job = first_job(&flow->pull_jobs);
-    if (job->state == BC_JOB_WAITING || job->next_piece >= job->piece_count) {
+    if (job->next_piece >= job->piece_count) {
         return 1;
     }
     uint64_t left = job->pieces[job->next_piece].len - job->next_piece_offset;
@@ -81,8 +102,9 @@ void bc_pipeline_leave_queue(struct bc_job *job)
         }
         return;
     }
-    bc_list_remove(&flow->pull_jobs, &job->node);
-    if (bc_list_empty(&flow->pull_jobs)) {
+    bc_list_remove(job->state == BC_JOB_WAITING ? &flow->pull_waiting : &flow->pull_jobs,
+                   &job->node);
+    if (bc_list_empty(&flow->pull_waiting) && bc_list_empty(&flow->pull_jobs)) {
         bc_drr_deactivate(&pipeline->pull, &flow->pull);
         unblock(&pipeline->blocked_pull, &flow->pull_blocked);
     }
@@ -149,7 +171,7 @@ static enum admit admit_push(struct bc_pipeline *pipeline, struct bc_flow *flow)
     struct bc_job *job = first_job(&flow->push_jobs);
     if (job->put == NULL) {
         if (pipeline->puts_open >= pipeline->options.opens_max) {
-            return ADMIT_STOP;
+            return ADMIT_BLOCKED;
         }
         int rc = bc_job_begin_put(job);
         if (rc == -EAGAIN) {
@@ -250,16 +272,16 @@ static enum admit admit_pull_chunk(struct bc_pipeline *pipeline, struct bc_job *
 
 static enum admit admit_pull(struct bc_pipeline *pipeline, struct bc_flow *flow)
 {
-    struct bc_job *job = first_job(&flow->pull_jobs);
-    if (job->state == BC_JOB_WAITING) {
-        if (pipeline->gets_open >= pipeline->options.opens_max) {
-            return ADMIT_STOP;
-        }
-        bc_pipeline_leave_queue(job);
-        bc_job_open(job);
-        return ADMIT_DONE;
+    if (!opens_next(flow)) {
+        return admit_pull_chunk(pipeline, first_job(&flow->pull_jobs));
     }
-    return admit_pull_chunk(pipeline, job);
+    if (pipeline->gets_open >= pipeline->options.opens_max) {
+        return ADMIT_BLOCKED;
+    }
+    struct bc_job *job = first_job(&flow->pull_waiting);
+    bc_pipeline_leave_queue(job);
+    bc_job_open(job);
+    return ADMIT_DONE;
 }
 
 static void run_push(struct bc_pipeline *pipeline)
@@ -322,9 +344,8 @@ void bc_pipeline_kick(struct bc_pipeline *pipeline)
     }
 }
 
-static void backend_ready(void *arg)
+void bc_pipeline_unblock(struct bc_pipeline *pipeline)
 {
-    struct bc_pipeline *pipeline = arg;
     struct bc_list_node *node;
     while ((node = bc_list_pop_front(&pipeline->blocked_pull)) != NULL) {
         bc_drr_activate(&pipeline->pull,
@@ -335,6 +356,11 @@ static void backend_ready(void *arg)
                         &BC_CONTAINER_OF(node, struct bc_flow, push_blocked)->push);
     }
     bc_pipeline_kick(pipeline);
+}
+
+static void backend_ready(void *arg)
+{
+    bc_pipeline_unblock(arg);
 }
 
 static void dma_ready(void *arg)
@@ -478,7 +504,7 @@ void bc_pipeline_start(struct bc_pipeline *pipeline, struct bc_job *job)
         bc_list_push_back(&job->flow->push_jobs, &job->node);
         bc_drr_activate(&pipeline->push, &job->flow->push);
     } else {
-        bc_list_push_back(&job->flow->pull_jobs, &job->node);
+        bc_list_push_back(&job->flow->pull_waiting, &job->node);
         bc_drr_activate(&pipeline->pull, &job->flow->pull);
     }
     bc_pipeline_kick(pipeline);

@@ -33,8 +33,10 @@ struct bc_flow {
     struct bc_drr_flow push;
     struct bc_drr_flow pull;
     struct bc_drr_flow dma;
-    struct bc_list push_jobs; /* with chunks still to admit, first in first out */
-    struct bc_list pull_jobs;
+    struct bc_list push_jobs;         /* with chunks still to admit, first in first out */
+    struct bc_list pull_waiting;      /* not open yet */
+    struct bc_list pull_jobs;         /* open, with chunks still to admit */
+    uint32_t opening;                 /* pull jobs whose open is under way */
     struct bc_list_node push_blocked; /* on the pipeline's list while the backend says "not now" */
     struct bc_list_node pull_blocked;
     struct bc_list chunks; /* holding memory, waiting for DMA slots */

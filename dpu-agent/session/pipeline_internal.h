@@ -41,7 +41,8 @@ struct bc_pipeline {
     struct bc_drr push;
     struct bc_drr pull;
     struct bc_drr dma;
-    struct bc_list blocked_push; /* flows whose first job was told -EAGAIN by the backend */
+    struct bc_list
+        blocked_push; /* flows that wait for the backend, or for an object to be closed */
     struct bc_list blocked_pull;
     struct bc_list stalled; /* pull chunks whose next view got -EAGAIN */
     struct bc_list free_chunks;
@@ -70,6 +71,8 @@ struct bc_pipeline {
 /* pipeline.c */
 void bc_pipeline_kick(struct bc_pipeline *pipeline); /* runs the queues in the next turn */
 void bc_pipeline_leave_queue(struct bc_job *job);    /* takes the job out of its flow's queue */
+
+void bc_pipeline_unblock(struct bc_pipeline *pipeline); /* blocked flows try again */
 
 /* pipeline_job.c */
 void bc_job_fail(struct bc_job *job, enum bc_status status);

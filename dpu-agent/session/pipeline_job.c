@@ -42,7 +42,7 @@ static void end(struct bc_job *job)
         bc_counter_add(&pipeline->jobs_failed, 1);
     }
     pipeline->jobs--;
-    bc_pipeline_kick(pipeline);
+    bc_pipeline_unblock(pipeline);
     job->done(job);
 }
 
@@ -148,6 +148,7 @@ static void open_done(struct bc_open_op *op, int result)
 {
     struct bc_job *job = BC_CONTAINER_OF(op, struct bc_job, open_op);
     struct bc_pipeline *pipeline = job->pipeline;
+    job->flow->opening--;
     if (result != 0) {
         pipeline->gets_open--;
         if (result == -EAGAIN && !job->failed) {
@@ -175,6 +176,7 @@ void bc_job_open(struct bc_job *job)
 {
     struct bc_pipeline *pipeline = job->pipeline;
     pipeline->gets_open++;
+    job->flow->opening++;
     set_state(job, BC_JOB_OPENING);
     job->open_op.key = job->key;
     job->open_op.done = open_done;

@@ -13,9 +13,9 @@
 #include "session/session_internal.h"
 
 /* One turn reads at most this often per session, so that a flood does not starve the others. */
-#define READS_PER_TURN 8
+#define READS_PER_TURN         8
 #define REQUESTS_OF_WORKER_MAX 65536u
-#define DROP_RETRY_NS  (100 * BC_NS_PER_MS)
+#define DROP_RETRY_NS          (100 * BC_NS_PER_MS)
 
 uint8_t *bc_session_scratch(struct bc_session *session, size_t len)
 {

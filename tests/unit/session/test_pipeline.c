@@ -317,6 +317,33 @@ static void waits_for_the_backend_and_goes_on(void **state)
     teardown(&world);
 }
 
+static void more_objects_than_may_be_open_at_once(void **state)
+{
+    (void)state;
+    enum { JOBS = 50 };
+    static const uint8_t ops[] = {BC_TRANSFER_PUSH, BC_TRANSFER_PULL};
+    struct test_job *jobs = calloc(JOBS, sizeof(*jobs));
+    for (size_t o = 0; o < BC_ARRAY_LEN(ops); o++) {
+        struct world world;
+        struct bc_flow flows[2];
+        setup_with(&world, 2, 8 * MIB);
+        bc_flow_init(&flows[0]);
+        bc_flow_init(&flows[1]);
+        fake_backend_store(&world.backend, "k", world.memory.base, 64 * KIB);
+        for (int i = 0; i < JOBS; i++) {
+            prepare(&jobs[i], ops[o], &flows[i % 2], "k", 64 * KIB);
+            piece(&world, &jobs[i], (uint64_t)i * 64 * KIB, 0, 64 * KIB);
+            bc_pipeline_start(world.pipeline, &jobs[i].job);
+        }
+        for (int i = 0; i < JOBS; i++) {
+            run_until(&world, &jobs[i].done, true);
+            assert_int_equal(jobs[i].job.status, BC_STATUS_OK);
+        }
+        teardown(&world);
+    }
+    free(jobs);
+}
+
 /* A client that waits for space must not hold up what another one has begun. */
 static void blocked_client_does_not_stop_the_others(void **state)
 {
@@ -456,6 +483,7 @@ int main(void)
         cmocka_unit_test(missing_object_is_a_miss),
         cmocka_unit_test(small_request_waits_behind_at_most_two_chunks),
         cmocka_unit_test(waits_for_the_backend_and_goes_on),
+        cmocka_unit_test(more_objects_than_may_be_open_at_once),
         cmocka_unit_test(blocked_client_does_not_stop_the_others),
         cmocka_unit_test(cancel_at_every_step_ends_once_and_leaks_nothing),
         cmocka_unit_test(cancel_waits_for_copies_in_flight),

@@ -203,6 +203,7 @@ static void faulty_destroy(struct bc_dma *dma)
         bc_timer_stop(self->loop, &copy->timer);
         finish(copy, -ECANCELED);
     }
+    bc_loop_undefer(self->loop, &self->ready_task);
     bc_dma_destroy(self->real);
 }
 

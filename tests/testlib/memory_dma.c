@@ -157,7 +157,7 @@ static void memory_destroy(struct bc_dma *dma)
         struct bc_dma_task *task = pop(self);
         task->done(task, -ECANCELED);
     }
-    BC_ASSERT(!bc_list_linked(&self->run.node)); /* turn the loop once first */
+    bc_loop_undefer(self->options.loop, &self->run);
     free(self->ring);
     free(self);
 }

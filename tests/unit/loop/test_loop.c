@@ -45,6 +45,25 @@ static void deferred_call_runs_in_the_next_turn(void **state)
     bc_loop_destroy(loop);
 }
 
+static void undeferred_call_does_not_run(void **state)
+{
+    struct bc_loop *loop = test_loop_create(NULL, 0);
+    struct deferred deferred[3];
+    uint32_t i;
+
+    (void)state;
+    for (i = 0; i < 3; i++) {
+        deferred[i] = (struct deferred){.task = {.run = deferred_run}, .loop = loop};
+        bc_loop_defer(loop, &deferred[i].task);
+    }
+    bc_loop_undefer(loop, &deferred[1].task);
+    bc_loop_undefer(loop, &deferred[1].task);
+    assert_int_equal(bc_loop_turn(loop, 0), 2);
+    assert_int_equal(deferred[0].ran + deferred[2].ran, 2);
+    assert_int_equal(deferred[1].ran, 0);
+    bc_loop_destroy(loop);
+}
+
 /* --- operations --------------------------------------------------------------------------------- */
 struct counted_op {
     struct bc_op op;
@@ -434,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deferred_call_runs_in_the_next_turn),
+        cmocka_unit_test(undeferred_call_does_not_run),
         cmocka_unit_test(more_operations_than_entries_complete),
         cmocka_unit_test(operation_is_cancelled_by_its_address),
         cmocka_unit_test(mails_of_many_threads_arrive_in_order),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Compiles every header by itself, as C and as C++, so that none leans on what its includer included before.
-# Headers of nixl-plugin/ and *.hpp are C++ only.
+# Headers of nixl-plugin/ and of its tests, and *.hpp, are C++ only.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -50,7 +50,7 @@ main() {
     trap "rm -f '$list'" EXIT
     while IFS= read -r -d '' header; do
         case $header in
-            nixl-plugin/* | *.hpp) printf '%s\0%s\0' cxx "$header" ;;
+            nixl-plugin/* | tests/unit/nixl_plugin/* | *.hpp) printf '%s\0%s\0' cxx "$header" ;;
             *) printf '%s\0%s\0%s\0%s\0' c "$header" cxx "$header" ;;
         esac
     done < <(python3 "$ROOT/scripts/source_files.py" .h .hpp) >"$list"

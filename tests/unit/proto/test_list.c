@@ -58,6 +58,7 @@ static void statuses_refuse_what_is_never_on_the_wire(void **state)
     body_init(&body);
     assert_int_equal(bc_statuses_encode(&body.writer, statuses, 2), 0);
     assert_damage(&body, damage, BC_ARRAY_LEN(damage), decode_statuses);
+    assert_int_equal(bc_list_begin_encode(&body.writer, BC_QUERY_KEYS_MAX), 0);
     assert_int_equal(bc_list_begin_encode(&body.writer, BC_QUERY_KEYS_MAX + 1), -E2BIG);
 }
 
@@ -119,14 +120,28 @@ static void completion_refuses_each_bad_field(void **state)
         DAMAGE(0, struct bc_wire_completion, first_entry, UINT32_MAX, -E2BIG),
         {.offset = 36, .len = 4, .value = BC_STATUS_IN_PROGRESS, .error = -EBADMSG},
     };
-    struct bc_wire_completion long_one = {.first_entry = 1, .entry_count = BC_TRANSFER_ENTRIES_MAX};
+    const struct bc_wire_completion too_far = {.first_entry = 1,
+                                               .entry_count = BC_TRANSFER_ENTRIES_MAX};
     struct body body;
 
     (void)state;
     body_init(&body);
     assert_int_equal(bc_completion_encode(&body.writer, &header, statuses), 0);
     assert_damage(&body, damage, BC_ARRAY_LEN(damage), decode_completion);
-    assert_int_equal(bc_completion_encode(&body.writer, &long_one, statuses), -E2BIG);
+    assert_int_equal(bc_completion_encode(&body.writer, &too_far, statuses), -E2BIG);
+}
+
+static void completion_of_the_largest_request_fits(void **state)
+{
+    static const uint32_t statuses[BC_TRANSFER_ENTRIES_MAX];
+    static uint8_t data[sizeof(struct bc_wire_completion) + sizeof(statuses)];
+    const struct bc_wire_completion header = {.entry_count = BC_TRANSFER_ENTRIES_MAX};
+    struct bc_writer writer;
+
+    (void)state;
+    bc_writer_init(&writer, data, sizeof(data));
+    assert_int_equal(bc_completion_encode(&writer, &header, statuses), 0);
+    assert_int_equal(decode_completion(data, sizeof(data)), 0);
 }
 
 int main(void)
@@ -137,6 +152,7 @@ int main(void)
         cmocka_unit_test(completion_comes_back),
         cmocka_unit_test(completion_without_entries_needs_no_statuses),
         cmocka_unit_test(completion_refuses_each_bad_field),
+        cmocka_unit_test(completion_of_the_largest_request_fits),
     };
 
     return cmocka_run_group_tests_name("proto_list", tests, NULL, NULL);

@@ -107,6 +107,7 @@ static void register_refuses_each_bad_field(void **state)
         DAMAGE(FIRST, struct bc_wire_memory, desc_len, BC_DESCRIPTOR_LEN_MAX, -EBADMSG),
         /* For the session to answer, memory by memory. */
         DAMAGE(FIRST, struct bc_wire_memory, kind, BC_MEMORY_RDMA_KEY, 0),
+        DAMAGE(FIRST, struct bc_wire_memory, kind, BC_MEMORY_INLINE, 0),
         DAMAGE(FIRST, struct bc_wire_memory, access, 0, 0),
         DAMAGE(FIRST, struct bc_wire_memory, length, 0, 0),
         DAMAGE(FIRST, struct bc_wire_memory, memory_id, UINT32_MAX, 0),
@@ -133,7 +134,21 @@ static void unregister_shows_names_in_place(void **state)
     assert_int_equal(out[2].memory_id, 5);
     assert_int_equal(out[2].generation, 6);
     assert_ptr_equal(out, body.data + sizeof(struct bc_wire_list));
+}
+
+static void unregister_takes_the_largest_batch_and_no_more(void **state)
+{
+    static const struct bc_wire_memory_name names[BC_REGISTER_BATCH_MAX + 1];
+    const struct bc_wire_memory_name *out;
+    struct body body;
+    uint32_t count;
+
+    (void)state;
+    body_init(&body);
     assert_int_equal(bc_unregister_encode(&body.writer, names, BC_REGISTER_BATCH_MAX + 1), -E2BIG);
+    assert_int_equal(bc_unregister_encode(&body.writer, names, BC_REGISTER_BATCH_MAX), 0);
+    assert_int_equal(bc_unregister_decode(body.data, body_len(&body), &out, &count), 0);
+    assert_int_equal(count, BC_REGISTER_BATCH_MAX);
 }
 
 static void an_empty_list_is_valid(void **state)
@@ -171,6 +186,7 @@ int main(void)
         cmocka_unit_test(register_takes_the_longest_descriptor_and_no_more),
         cmocka_unit_test(register_refuses_each_bad_field),
         cmocka_unit_test(unregister_shows_names_in_place),
+        cmocka_unit_test(unregister_takes_the_largest_batch_and_no_more),
         cmocka_unit_test(an_empty_list_is_valid),
         cmocka_unit_test(nothing_is_written_on_failure),
     };

@@ -61,6 +61,7 @@ static void keys_refuse_bad_counts_and_lengths(void **state)
     };
     static const uint8_t bytes[UINT16_MAX + 1];
     const struct bc_bytes too_long = {.data = bytes, .len = sizeof(bytes)};
+    const struct bc_bytes longest = {.data = bytes, .len = UINT16_MAX};
     struct body body;
 
     (void)state;
@@ -69,6 +70,8 @@ static void keys_refuse_bad_counts_and_lengths(void **state)
     assert_damage(&body, damage, BC_ARRAY_LEN(damage), decode_keys);
     assert_int_equal(bc_keys_encode(&body.writer, &too_long, 1), -E2BIG);
     assert_int_equal(bc_keys_encode(&body.writer, keys, BC_QUERY_KEYS_MAX + 1), -E2BIG);
+    /* Within the limits, but not within this buffer. */
+    assert_int_equal(bc_keys_encode(&body.writer, &longest, 1), -EMSGSIZE);
 }
 
 static void results_are_shown_in_place(void **state)

@@ -82,12 +82,25 @@ static void metric_name_too_long_is_not_encoded(void **state)
     assert_int_equal(bc_metric_encode(&body.writer, &metric), 0);
 }
 
+static void metric_without_a_name_is_refused(void **state)
+{
+    const struct bc_metric_desc metric = {.wire = {.value = 1}};
+    struct body body;
+
+    (void)state;
+    body_init(&body);
+    assert_int_equal(bc_list_begin_encode(&body.writer, 1), 0);
+    assert_int_equal(bc_metric_encode(&body.writer, &metric), 0);
+    assert_int_equal(decode(body.data, body_len(&body)), -EBADMSG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_come_back),
         cmocka_unit_test(metrics_refuse_each_bad_field),
         cmocka_unit_test(metric_name_too_long_is_not_encoded),
+        cmocka_unit_test(metric_without_a_name_is_refused),
     };
 
     return cmocka_run_group_tests_name("proto_stats", tests, NULL, NULL);

@@ -75,6 +75,8 @@ static void transfer_comes_back_in_place(void **state)
     assert_int_equal(transfer.entries[1].object_offset, 41);
     assert_int_equal(transfer.entries[1].length, 51);
 
+    assert_ptr_equal(transfer.keys.data, body.data + KEYS);
+    assert_int_equal(transfer.keys.len, 2 * sizeof(struct bc_wire_key) + 2 + BC_OBJECT_META_LEN);
     bc_transfer_keys(&transfer, &iter);
     assert_true(bc_transfer_key_next(&iter, &key));
     assert_int_equal(key.wire.object_size, 4096);
@@ -136,6 +138,7 @@ static void transfer_refuses_bad_entries_keys_and_tlvs(void **state)
         DAMAGE(ENTRY(1), struct bc_wire_entry, length, UINT64_MAX, -EBADMSG),
         DAMAGE(ENTRY(1), struct bc_wire_entry, memory_offset, UINT64_MAX - 51, 0),
         DAMAGE(ENTRY(1), struct bc_wire_entry, memory_offset, UINT64_MAX - 50, -EBADMSG),
+        DAMAGE(ENTRY(1), struct bc_wire_entry, object_offset, UINT64_MAX - 51, 0),
         DAMAGE(ENTRY(1), struct bc_wire_entry, object_offset, UINT64_MAX - 50, -EBADMSG),
         DAMAGE(ENTRY(1), struct bc_wire_entry, length, 0, 0),
         DAMAGE(KEYS, struct bc_wire_key, flags, BC_KEY_FLAG_HAS_META | 2, -EBADMSG),
@@ -185,6 +188,9 @@ static void key_too_long_is_no_error_of_the_message(void **state)
     assert_int_equal(decode(body.data, body_len(&body)), 0);
     key.key.len = sizeof(bytes);
     assert_int_equal(bc_transfer_key_encode(&body.writer, &key), -E2BIG);
+    /* Within the limits, but not within what is left of this buffer. */
+    key.key.len = UINT16_MAX;
+    assert_int_equal(bc_transfer_key_encode(&body.writer, &key), -EMSGSIZE);
 }
 
 static void header_is_checked_before_it_is_sent(void **state)
@@ -199,8 +205,26 @@ static void header_is_checked_before_it_is_sent(void **state)
     assert_int_equal(bc_transfer_header_encode(&body.writer, &header), -E2BIG);
     header.entry_count = 0;
     assert_int_equal(bc_transfer_header_encode(&body.writer, &header), -EBADMSG);
+    header.entry_count = 1;
+    header.tlv_len = BC_TLV_BYTES_MAX + 1;
+    assert_int_equal(bc_transfer_header_encode(&body.writer, &header), -E2BIG);
     assert_int_equal(bc_tlv_encode(&body.writer, &tlv), -E2BIG);
     assert_int_equal(body_len(&body), 0);
+    header.tlv_len = BC_TLV_BYTES_MAX;
+    assert_int_equal(bc_transfer_header_encode(&body.writer, &header), 0);
+}
+
+static void entry_needs_room(void **state)
+{
+    const struct bc_wire_entry entry = {.length = 1};
+    uint8_t data[ENTRY_LEN];
+    struct bc_writer writer;
+
+    (void)state;
+    bc_writer_init(&writer, data, sizeof(data) - 1);
+    assert_int_equal(bc_transfer_entry_encode(&writer, &entry), -EMSGSIZE);
+    bc_writer_init(&writer, data, sizeof(data));
+    assert_int_equal(bc_transfer_entry_encode(&writer, &entry), 0);
 }
 
 static void largest_transfer_fits_a_message(void **state)
@@ -243,6 +267,7 @@ int main(void)
         cmocka_unit_test(pull_refuses_an_object_size),
         cmocka_unit_test(key_too_long_is_no_error_of_the_message),
         cmocka_unit_test(header_is_checked_before_it_is_sent),
+        cmocka_unit_test(entry_needs_room),
         cmocka_unit_test(largest_transfer_fits_a_message),
     };
 

@@ -17,18 +17,18 @@ EXAMPLE_SECONDS=300
 
 WORK=
 AGENT_PID=
-SIZE_MB=256
+SIZE_MIB=256
 
 usage() {
     cat <<USAGE
-usage: scripts/quickstart.sh [--size MB] [--file FILE] [--skip-setup]
+usage: scripts/quickstart.sh [--size MIB] [--file FILE] [--skip-setup]
 
 Installs what is missing (scripts/setup.sh --python-latest), builds preset release, starts the DPU agent on
 127.0.0.1 with the backend posix on a temporary folder, then pushes a file through the nixl package and its
 plugin DOCA_DMA_PROXY into the agent's store and pulls it back, verified, with the throughput.
 
-  --file FILE   the file to push (default: one of $SIZE_MB MB of random bytes, made for the purpose)
-  --size MB     the size of that one
+  --file FILE   the file to push (default: one of $SIZE_MIB MiB of random bytes, made for the purpose)
+  --size MIB    the size of that one
   --skip-setup  do not look for missing packages; build only what has changed
 USAGE
 }
@@ -102,13 +102,13 @@ start_agent() {
     printf 'the agent listens on %s (process %d)\n' "$ADDRESS" "$AGENT_PID"
 }
 
-# example push|pull MB OPTION...
+# example push|pull OPTION...
 example() {
-    local operation=$1 size_mb=$2
-    shift 2
+    local operation=$1
+    shift
     timeout --kill-after=10 "$EXAMPLE_SECONDS" "$PYTHON" \
         "$ROOT/examples/python/nixl_doca_dma_proxy_example.py" -o "$operation" -p "$HOST_PCI" -g cpu \
-        -f quickstart/file -s "$size_mb" -d "$ADDRESS" -m tcp "$@" || {
+        -f quickstart/file -d "$ADDRESS" -m tcp "$@" || {
         printf '\nThe agent said:\n'
         cat "$WORK/agent.log"
         die "$operation failed"
@@ -116,10 +116,10 @@ example() {
 }
 
 main() {
-    local file='' setup=yes bytes size_mb
+    local file='' setup=yes bytes sum
     while [[ $# -gt 0 ]]; do
         case $1 in
-            --size) SIZE_MB=${2:?--size needs a number of MB}; shift ;;
+            --size) SIZE_MIB=${2:?--size needs a number of MiB}; shift ;;
             --file) file=$(realpath -e -- "${2:?--file needs a file}"); shift ;;
             --skip-setup) setup=no ;;
             --help | -h) usage; exit 0 ;;
@@ -139,16 +139,16 @@ main() {
     set_up_and_build "$setup"
     if [[ -z $file ]]; then
         file=$WORK/file
-        head -c "$((SIZE_MB * 1000000))" /dev/urandom >"$file"
+        head -c "$((SIZE_MIB * 1048576))" /dev/urandom >"$file"
     fi
     bytes=$(stat -c %s "$file")
-    size_mb=$(((bytes + 999999) / 1000000))
+    sum=$(sha256sum <"$file")
 
     start_agent
     say "Pushing $file ($bytes bytes) through NIXL"
-    example push "$size_mb" --input "$file"
+    example push --input "$file"
     say "Pulling it back"
-    example pull "$size_mb" --output "$WORK/back"
+    example pull --output "$WORK/back" --sha256 "${sum%% *}"
     cmp -- "$file" "$WORK/back" || die "what came back is not what was sent"
     say "Stopping the agent"
     stop_agent || { cat "$WORK/agent.log"; die "the agent did not end well"; }

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent as a process of its own: started on a port that the kernel picks, in an emulated world and a root
+that the test gives, stopped by its process id."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BLUECACHE_BUILD") or ROOT / "build" / "release")
+PROGRAM = BUILD / "dpu-agent" / "dpu_dma_copy"
+DPU_PCI = "0000:03:00.0"
+HOST_PCI = "0000:ba:00.0"
+
+START_SECONDS = 30
+STOP_SECONDS = 30
+ADDRESS = re.compile(r"listening on (\S+:\d+)")
+
+
+class Agent:
+    """One life after another of an agent with the same store and, once known, the same port."""
+
+    def __init__(self, folder, world, backend="posix", workers=1, memory_mb=256, options=(), faults=None):
+        self.folder = pathlib.Path(folder)
+        self.root = self.folder / "store"
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.log_path = self.folder / "agent.log"
+        self.address = None
+        self.process = None
+        self.command = [str(PROGRAM), "-p", DPU_PCI, "-m", str(memory_mb), "-q", "8", "-b", backend, "-T",
+                        "--workers", str(workers), "--root", str(self.root), *options]
+        self.environment = {name: value for name, value in os.environ.items()
+                            if not name.startswith(("BLUECACHE_", "DOCA_EMU_"))}
+        self.environment["DOCA_EMU_WORLD"] = world
+        self.faults = {"DOCA_EMU_FAULT_" + name: str(value) for name, value in (faults or {}).items()}
+
+    def start(self, faults=True):
+        """Returns when it listens. faults: whether the injected faults hold in this life too."""
+        assert self.process is None, "the agent runs already"
+        assert PROGRAM.exists(), "%s is not built; BLUECACHE_BUILD names another build directory" % PROGRAM
+        begin = self.log_path.stat().st_size if self.log_path.exists() else 0
+        command = [*self.command, "--listen", self.address or "127.0.0.1:0"]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                command, env=dict(self.environment, **(self.faults if faults else {})), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with open(self.log_path, "rb") as log:
+                log.seek(begin)
+                found = ADDRESS.search(log.read().decode(errors="replace"))
+            if found:
+                self.address = found.group(1)
+                return self
+            assert self.process.poll() is None, "the agent ended with status %d" % self.process.returncode
+            assert time.monotonic() < deadline, "the agent does not listen after %d s" % START_SECONDS
+            time.sleep(0.01)
+
+    def stop(self):
+        """SIGTERM; it has to end by itself, with status 0."""
+        status = self._end(signal.SIGTERM)
+        assert status == 0, "the agent ended with status %d" % status
+
+    def kill(self):
+        """SIGKILL, whatever it is doing."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number):
+        process, self.process = self.process, None
+        process.send_signal(number)
+        try:
+            return process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)
+            raise AssertionError("the agent did not end within %d s of signal %d" % (STOP_SECONDS, number))
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def wait_dead(self):
+        """For an agent that ends by a fault: its status."""
+        process, self.process = self.process, None
+        return process.wait(STOP_SECONDS)
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def clean_up(self):
+        """At the end of a test: no process is left, whatever happened."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.stop()
+        else:
+            status, self.process = self.process.returncode, None
+            raise AssertionError("the agent ended by itself with status %d" % status)

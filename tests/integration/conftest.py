@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests: agents and clients, always processes of their own, in an emulated world of
+the test's own. Their logs are shown when a test fails."""
+
+import itertools
+import uuid
+
+import pytest
+
+import nixl._api  # before any child is forked; slow, and never used in this process
+from agent import BUILD, HOST_PCI, Agent
+from child import Child
+
+assert nixl._api.nixlBind
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for title, read in getattr(item, "bluecache_logs", []):
+            report.sections.append((title, read()))
+
+
+@pytest.fixture
+def world():
+    """Two processes of the emulation meet when they name the same world."""
+    return "bluecache-test-" + uuid.uuid4().hex
+
+
+@pytest.fixture
+def make_agent(tmp_path, world, request):
+    """Starts an agent; every one is stopped at the end, and has to end well."""
+    agents = []
+    request.node.bluecache_logs = getattr(request.node, "bluecache_logs", [])
+
+    def make(name="agent", **options):
+        agent = Agent(tmp_path / name, world, **options)
+        request.node.bluecache_logs.append((name + "'s log", agent.log))
+        agents.append(agent)
+        return agent.start()
+
+    yield make
+    for agent in agents:
+        agent.clean_up()
+
+
+@pytest.fixture
+def start_client(tmp_path, world, request):
+    """Starts a function in a client process: function(line, *arguments). Environment variables by keyword."""
+    children = []
+    numbers = itertools.count(1)
+    request.node.bluecache_logs = getattr(request.node, "bluecache_logs", [])
+
+    def start(address, function, *arguments, **environment):
+        name = "client %d" % next(numbers)
+        settings = {"DOCA_EMU_WORLD": world, "NIXL_PLUGIN_DIR": str(BUILD / "nixl-plugin"), "BLUECACHE_LOG": "info",
+                    "BLUECACHE_DPU_ADDR": address, "BLUECACHE_PCI_ADDR": HOST_PCI, "NIXL_LOG_LEVEL": "WARN",
+                    "BLUECACHE_TIMEOUT_MS": "20000"}
+        settings.update(environment)
+        child = Child(function, arguments, settings, tmp_path / (name + ".log"))
+        request.node.bluecache_logs.append((name + "'s log", child.log))
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        if child.process.is_alive():
+            child.kill()
+
+
+@pytest.fixture
+def run_client(start_client):
+    """The same, to its end: what the function returns."""
+
+    def run(address, function, *arguments, **environment):
+        return start_client(address, function, *arguments, **environment).result()
+
+    return run
+
+
+@pytest.fixture(params=["dram", "posix"])
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(params=[1, 2], ids=["1 worker", "2 workers"])
+def workers(request):
+    return request.param

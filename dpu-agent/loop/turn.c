@@ -110,7 +110,7 @@ static uint32_t run_completions(struct bc_loop *loop)
         /* Given back before the callbacks run: they may submit so much that the kernel needs the room. */
         io_uring_cq_advance(&loop->ring, count);
         for (i = 0; i < count; i++) {
-            struct bc_op *op = (struct bc_op *)(uintptr_t)taken[i].user_data;
+            struct bc_op *op = io_uring_cqe_get_data(&taken[i]);
 
             if (op == NULL) {
                 continue;

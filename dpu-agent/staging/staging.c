@@ -122,7 +122,7 @@ int bc_staging_create(const struct bc_staging_options *options, struct bc_metric
     int rc;
 
     if (len < POOL_LEN_MIN || len / BC_STAGING_PAGE >= (UINT32_C(1) << 29) ||
-        cache_len > len - EXTENT_PAGES_MIN * BC_STAGING_PAGE) {
+        cache_len > len - (size_t)EXTENT_PAGES_MIN * BC_STAGING_PAGE) {
         return -EINVAL;
     }
     staging = calloc(1, sizeof(*staging));

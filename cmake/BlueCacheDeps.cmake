@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Third-party libraries, each as an imported target PkgConfig::NAME:
-#   URING YAML CYAML ISAL XXHASH (required), SYSTEMD (if BC_HAVE_SYSTEMD), CMOCKA (if BUILD_TESTING), THREADS as
-#   Threads::Threads. scripts/setup.sh installs the packages that hold them.
+#   URING YAML CYAML ISAL XXHASH (required), SYSTEMD (if BC_HAVE_SYSTEMD), CMOCKA (if BUILD_TESTING)
+# and Threads::Threads. scripts/setup.sh installs the packages that hold them.
 
 find_package(PkgConfig REQUIRED)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
@@ -17,7 +17,8 @@ function(bc_find_required target module package)
     message(STATUS "Found ${module} ${${target}_VERSION}")
 endfunction()
 
-bc_find_required(URING liburing liburing-dev)
+# 2.2 brought io_uring_submit_and_wait_timeout(); Ubuntu 22.04 has 2.1, Debian 12 and Ubuntu 24.04 have enough.
+bc_find_required(URING "liburing>=2.2" "liburing-dev 2.2 or newer")
 bc_find_required(YAML yaml-0.1 libyaml-dev)
 bc_find_required(CYAML libcyaml libcyaml-dev)
 bc_find_required(ISAL libisal libisal-dev)

@@ -123,13 +123,24 @@ void bc_session_regions_dropped(void *arg, uint64_t request_id, const uint32_t *
     bc_session_check_closed(session);
 }
 
+/* Decoders say -EBADMSG or -E2BIG for what is malformed; -ENOMEM is the agent's own trouble. */
+static void fail_decode(struct bc_session *session, const struct bc_message *message, int rc)
+{
+    if (rc == -ENOMEM) {
+        bc_session_fail(session, BC_STATUS_NO_MEMORY, "%s needs more than there is memory for",
+                        bc_message_type_name(message->type));
+    } else {
+        bc_session_fail(session, BC_STATUS_INVALID, "%s is malformed",
+                        bc_message_type_name(message->type));
+    }
+}
+
 static void on_register(struct bc_session *session, const struct bc_message *message)
 {
     int rc = bc_regions_register(&session->regions, message->body, message->body_len,
                                  message->request_id, registered, session);
     if (rc != 0) {
-        bc_session_fail(session, bc_status_from_errno(rc), "REGISTER is %s",
-                        rc == -ENOMEM ? "more than there is memory for" : "malformed");
+        fail_decode(session, message, rc);
     }
 }
 
@@ -143,8 +154,7 @@ static void on_unregister(struct bc_session *session, const struct bc_message *m
                                    unregistered, session);
     }
     if (rc != 0) {
-        bc_session_fail(session, bc_status_from_errno(rc), "UNREGISTER is %s",
-                        rc == -ENOMEM ? "more than there is memory for" : "malformed");
+        fail_decode(session, message, rc);
     }
 }
 
@@ -268,8 +278,7 @@ static void start_request(struct bc_session *session, const struct bc_message *m
         return;
     }
     if (rc != 0) {
-        bc_session_fail(session, BC_STATUS_INVALID, "%s is malformed",
-                        bc_message_type_name(message->type));
+        fail_decode(session, message, rc);
         return;
     }
     session->requests[session->request_count++] = request;
@@ -283,7 +292,7 @@ static void on_transfer(struct bc_session *session, const struct bc_message *mes
     struct bc_transfer transfer;
     int rc = bc_transfer_decode(message->body, message->body_len, &transfer);
     if (rc != 0) {
-        bc_session_fail(session, BC_STATUS_INVALID, "TRANSFER is malformed");
+        fail_decode(session, message, rc);
         return;
     }
     bool push = transfer.wire.op == BC_TRANSFER_PUSH;
@@ -303,9 +312,9 @@ static void on_keys(struct bc_session *session, const struct bc_message *message
     bool query = message->type == BC_MSG_QUERY;
     uint32_t count = 0;
     struct bc_keys_iter iter;
-    if (bc_keys_decode(message->body, message->body_len, &count, &iter) != 0) {
-        bc_session_fail(session, BC_STATUS_INVALID, "%s is malformed",
-                        bc_message_type_name(message->type));
+    int rc = bc_keys_decode(message->body, message->body_len, &count, &iter);
+    if (rc != 0) {
+        fail_decode(session, message, rc);
         return;
     }
     bc_counter_add(query ? &session->owner->queries : &session->owner->removes, 1);
@@ -315,8 +324,9 @@ static void on_keys(struct bc_session *session, const struct bc_message *message
 static void on_cancel(struct bc_session *session, const struct bc_message *message)
 {
     uint64_t id;
-    if (bc_cancel_decode(message->body, message->body_len, &id) != 0) {
-        bc_session_fail(session, BC_STATUS_INVALID, "CANCEL is malformed");
+    int rc = bc_cancel_decode(message->body, message->body_len, &id);
+    if (rc != 0) {
+        fail_decode(session, message, rc);
         return;
     }
     bc_counter_add(&session->owner->cancels, 1);

@@ -19,7 +19,11 @@
 #define PIECES_MAX 64
 #define JOBS_MAX   8
 
+/* The engine of the fairness test: 1 GiB/s, on the virtual clock. */
+#define NS_PER_BYTE 1u
+
 struct world {
+    struct bc_clock clock;
     struct bc_loop *loop;
     struct fake_dma dma;
     struct fake_backend backend;
@@ -38,7 +42,8 @@ struct test_job {
 static void setup_with(struct world *world, uint32_t depth, uint64_t memory_len)
 {
     memset(world, 0, sizeof(*world));
-    struct bc_loop_options loop_options = {.entries = 64};
+    bc_clock_virtual_init(&world->clock, BC_NS_PER_S);
+    struct bc_loop_options loop_options = {.entries = 64, .clock = &world->clock};
     assert_int_equal(bc_loop_create(&loop_options, &world->loop), 0);
     fake_dma_init(&world->dma, depth);
     fake_backend_init(&world->backend, world->loop);
@@ -244,18 +249,19 @@ static void missing_object_is_a_miss(void **state)
     teardown(&world);
 }
 
-/* How many tasks of the busy client the engine finishes from the newcomer's start to its own. */
-static uint32_t tasks_ahead(struct world *world, const struct test_job *small)
+/* Virtual time from now until the small request's bytes are copied. */
+static uint64_t wait_of(struct world *world, const struct test_job *small)
 {
-    uint32_t ahead = 0;
+    uint64_t start_ns = bc_clock_now_ns(&world->clock);
     for (int i = 0; i < TURNS_MAX && small->job.bytes_moved == 0; i++) {
         bc_loop_turn(world->loop, 0);
-        if (fake_dma_complete_one(&world->dma)) {
-            ahead++;
+        if (world->dma.count > 0) {
+            bc_clock_virtual_advance(&world->clock, world->dma.tasks[0]->len * NS_PER_BYTE);
+            fake_dma_complete_one(&world->dma);
         }
     }
     assert_true(small->job.bytes_moved > 0);
-    return ahead - 1;
+    return bc_clock_now_ns(&world->clock) - start_ns;
 }
 
 static void small_request_waits_behind_at_most_two_chunks(void **state)
@@ -285,8 +291,9 @@ static void small_request_waits_behind_at_most_two_chunks(void **state)
             prepare(&small, ops[o], &small_flow, "small", 64 * KIB);
             piece(&world, &small, 40 * MIB, 0, 64 * KIB);
             bc_pipeline_start(world.pipeline, &small.job);
-            /* One more may be in the engine already: depth is 1. */
-            assert_true(tasks_ahead(&world, &small) <= 3);
+            /* Two chunks of the other client, one that is in the engine already (depth 1), its own. */
+            uint64_t limit_ns = (2 * MIB + MIB + 64 * KIB) * NS_PER_BYTE;
+            assert_true(wait_of(&world, &small) <= limit_ns);
             run_until(&world, &small.done, true);
             run_until(&world, &busy.done, true);
             assert_int_equal(busy.job.status, BC_STATUS_OK);

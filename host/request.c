@@ -139,10 +139,10 @@ void bc_request_finish_locked(struct bc_client *client, struct bc_request *reque
     }
     bc_list_remove(&client->requests, &request->node);
     bc_list_push_back(&client->finished, &request->node);
+    /* Pairs with the acquire of bc_request_is_terminal. Whoever is told below finds it terminal. */
+    __atomic_store_n(&request->status, status, __ATOMIC_RELEASE);
     bc_notify_terminal_locked(client);
     bc_progress_changed_locked(client);
-    /* Pairs with the acquire of bc_request_is_terminal. */
-    __atomic_store_n(&request->status, status, __ATOMIC_RELEASE);
 }
 
 void bc_request_timers_locked(struct bc_client *client, uint64_t now_ns, uint64_t *next_ns)

@@ -294,6 +294,21 @@ static int on_message(void *arg, const struct bc_message *message)
     }
 }
 
+static const char *reason_of(int error)
+{
+    switch (error) {
+    case -EBADMSG:
+    case -EMSGSIZE:
+        return "it breaks the protocol";
+    case -ENOTCONN:
+        return "it closed the connection";
+    case -ECONNABORTED:
+        return "it gave an error";
+    default:
+        return strerror(-error);
+    }
+}
+
 void bc_session_receive_locked(struct bc_client *client)
 {
     struct bc_link *link = client->link;
@@ -314,9 +329,7 @@ void bc_session_receive_locked(struct bc_client *client)
         rc = link->broken;
     }
     if (rc < 0) {
-        bc_session_drop_locked(client, rc,
-                               rc == -EBADMSG || rc == -EMSGSIZE ? "it breaks the protocol"
-                                                                 : strerror(-rc));
+        bc_session_drop_locked(client, rc, reason_of(rc));
     } else if (link->state == BC_LINK_DRAINING && link->requests_used == 0) {
         bc_session_drop_locked(client, -ESHUTDOWN, "it has shut down");
     }

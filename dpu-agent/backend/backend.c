@@ -6,6 +6,7 @@
 
 static const struct bc_backend_type *const types[] = {
     &bc_backend_dram,
+    &bc_backend_posix,
 };
 
 const struct bc_backend_type *bc_backend_find(const char *name)
@@ -20,5 +21,5 @@ const struct bc_backend_type *bc_backend_find(const char *name)
 
 const char *bc_backend_names(void)
 {
-    return "dram";
+    return "dram, posix";
 }

@@ -236,8 +236,7 @@ void bed_settle(struct bed *bed)
 
         for (uint32_t i = 0; i < bed->options.workers; i++) {
             busy += bc_loop_turn(bed->workers[i].loop, 0);
-            /* One is the loop's own: its wake-up descriptor. */
-            busy += bc_loop_in_flight(bed->workers[i].loop) > 1;
+            busy += bc_loop_in_flight(bed->workers[i].loop);
         }
         idle = busy == 0 ? idle + 1 : 0;
         if (bc_clock_now_ns(clock) > deadline) {

@@ -14,7 +14,8 @@ function(bc_find_required target module package)
         message(FATAL_ERROR "${module} was not found. Install ${package} "
                             "(scripts/setup.sh installs everything that the build needs).")
     endif()
-    message(STATUS "Found ${module} ${${target}_VERSION}")
+    string(REGEX REPLACE "[<>=].*" "" name "${module}")
+    message(STATUS "Found ${name} ${${target}_VERSION}")
 endfunction()
 
 # 2.2 brought io_uring_submit_and_wait_timeout(); Ubuntu 22.04 has 2.1, Debian 12 and Ubuntu 24.04 have enough.

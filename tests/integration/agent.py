@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"listening on (\S+:\d+)")
 class Agent:
     """One life after another of an agent with the same store and, once known, the same port."""
 
-    def __init__(self, folder, world, backend="posix", workers=1, memory_mb=256, options=(), faults=None):
+    def __init__(self, folder, world, backend="posix", workers=1, memory_mb=128, options=(), faults=None):
         self.folder = pathlib.Path(folder)
         self.root = self.folder / "store"
         self.root.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,9 @@ class Agent:
             if found:
                 self.address = found.group(1)
                 return self
-            assert self.process.poll() is None, "the agent ended with status %d" % self.process.returncode
+            if self.process.poll() is not None:
+                status, self.process = self.process.returncode, None
+                raise AssertionError("the agent did not start: it ended with status %d" % status)
             assert time.monotonic() < deadline, "the agent does not listen after %d s" % START_SECONDS
             time.sleep(0.01)
 

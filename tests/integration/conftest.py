@@ -3,10 +3,12 @@
 the test's own. Their logs are shown when a test fails."""
 
 import itertools
+import os
 import uuid
 
 import pytest
 
+os.environ.setdefault("NIXL_LOG_LEVEL", "WARN")
 import nixl._api  # before any child is forked; slow, and never used in this process
 from agent import BUILD, HOST_PCI, Agent
 from child import Child

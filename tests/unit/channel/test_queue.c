@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "../base/death.h"
+
 /* What `from` queued arrives at a fresh channel. */
 static struct bc_channel *deliver(struct bc_channel *from, size_t piece_max)
 {
@@ -234,6 +236,96 @@ static void reserving_too_much_too_often_is_refused(void **state)
     bc_channel_destroy(channel);
 }
 
+static void consuming_may_span_what_was_peeked(void **state)
+{
+    enum { BODY_LEN = 40000, MESSAGES = 50 };
+    const size_t each = FRAME_HEADER_LEN + BODY_LEN;
+    struct bc_channel *channel = channel_new(0, 0, 0);
+    struct bc_channel *to;
+    uint8_t *body = calloc(1, BODY_LEN);
+
+    (void)state;
+    assert_non_null(body);
+    for (uint64_t i = 0; i < MESSAGES; i++) {
+        assert_int_equal(bc_channel_send(channel, BC_MSG_PING, i, body, BODY_LEN), 0);
+    }
+    bc_channel_out_consume(channel, 7);
+    bc_channel_out_consume(channel, each * 20 - 7);
+    bc_channel_out_consume(channel, each * 10);
+    to = deliver(channel, 10000);
+    for (uint64_t i = 30; i < MESSAGES; i++) {
+        assert_message(to, BC_MSG_PING, i, body, BODY_LEN);
+    }
+    assert_int_equal(bc_channel_send(channel, BC_MSG_PING, 0, body, BODY_LEN), 0);
+    bc_channel_out_consume(channel, each);
+    free(body);
+    bc_channel_destroy(to);
+    bc_channel_destroy(channel);
+}
+
+static void commit_nothing_reserved(void *arg)
+{
+    bc_channel_commit(arg, BC_MSG_PING, 1, 0);
+}
+
+static void commit_too_much(void *arg)
+{
+    uint8_t *room;
+
+    if (bc_channel_reserve(arg, 5, &room) == 0) {
+        bc_channel_commit(arg, BC_MSG_PING, 1, 6);
+    }
+}
+
+static void commit_twice(void *arg)
+{
+    uint8_t *room;
+
+    if (bc_channel_reserve(arg, 5, &room) == 0) {
+        bc_channel_commit(arg, BC_MSG_PING, 1, 5);
+        bc_channel_commit(arg, BC_MSG_PING, 1, 5);
+    }
+}
+
+static void commit_what_a_send_dropped(void *arg)
+{
+    uint8_t *room;
+
+    if (bc_channel_reserve(arg, 5, &room) == 0 &&
+        bc_channel_send(arg, BC_MSG_PING, 1, "a", 1) == 0) {
+        bc_channel_commit(arg, BC_MSG_PING, 1, 5);
+    }
+}
+
+static void commit_what_was_refused(void *arg)
+{
+    uint8_t *room;
+
+    if (bc_channel_reserve(arg, 5, &room) == 0 &&
+        bc_channel_reserve(arg, BC_MESSAGE_BODY_MAX + 1, &room) == -EMSGSIZE) {
+        bc_channel_commit(arg, BC_MSG_PING, 1, 5);
+    }
+}
+
+static void consume_too_much(void *arg)
+{
+    bc_channel_out_consume(arg, 1);
+}
+
+static void misuse_is_a_bug(void **state)
+{
+    struct bc_channel *channel = channel_new(0, 0, 0);
+
+    (void)state;
+    assert_true(dies_saying(commit_nothing_reserved, channel, "reserved"));
+    assert_true(dies_saying(commit_too_much, channel, "reserved_max"));
+    assert_true(dies_saying(commit_twice, channel, "reserved"));
+    assert_true(dies_saying(commit_what_a_send_dropped, channel, "reserved"));
+    assert_true(dies_saying(commit_what_was_refused, channel, "reserved"));
+    assert_true(dies_saying(consume_too_much, channel, "waiting"));
+    bc_channel_destroy(channel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +338,8 @@ int main(void)
         cmocka_unit_test(reserved_room_outlives_what_was_sent_before),
         cmocka_unit_test(reserved_long_message_is_cut_in_frames),
         cmocka_unit_test(reserving_too_much_too_often_is_refused),
+        cmocka_unit_test(consuming_may_span_what_was_peeked),
+        cmocka_unit_test(misuse_is_a_bug),
     };
 
     return cmocka_run_group_tests_name("channel_queue", tests, NULL, NULL);

@@ -356,6 +356,8 @@ static void options_over_the_protocol_are_refused(void **state)
     assert_int_equal(bc_channel_create(&big_message, &channel), -EINVAL);
     assert_int_equal(bc_channel_create(&big_frame, &channel), -EINVAL);
     assert_null(channel);
+    channel = channel_new(BC_MESSAGE_BODY_MAX, BC_FRAME_BODY_MAX, 0);
+    bc_channel_destroy(channel);
     assert_int_equal(bc_channel_create(NULL, &channel), 0);
     bc_channel_destroy(channel);
     bc_channel_destroy(NULL);

@@ -136,11 +136,26 @@ static void drop_link(struct bc_client *client)
     bc_client_unlock(client);
 }
 
+/* In somebody else's program a library is quiet, unless it is asked to tell more. */
+static void set_log_level(void)
+{
+    const char *text = getenv("BLUECACHE_LOG");
+    enum bc_log_level level;
+
+    if (text == NULL || bc_log_level_parse(text, &level) != 0) {
+        level = BC_LOG_WARN;
+    }
+    bc_log_set_level(level);
+}
+
 int bc_client_open(const struct bc_client_options *options, struct bc_client **client_out,
                    struct bc_error *error)
 {
+    static pthread_once_t log_once = PTHREAD_ONCE_INIT;
     struct bc_client *client;
     int rc = create_client(&client);
+
+    (void)pthread_once(&log_once, set_log_level);
 
     if (rc != 0) {
         return bc_error_set(error, rc, "out of memory or of file descriptors");

@@ -23,6 +23,9 @@
  * and registers the memory again by itself. Meanwhile bc_submit waits up to the request's deadline
  * for the connection (see bc_submit_options.timeout_ms) or fails with -ENOTCONN.
  *
+ * Log. Warnings and errors go to stderr; BLUECACHE_LOG (error, warn, info, debug, trace), read by the
+ * first bc_client_open, changes what is told.
+ *
  * fork: a child must not use the parent's client. */
 #ifndef BLUECACHE_BLUECACHE_H
 #define BLUECACHE_BLUECACHE_H

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dma_transfer.h - the wire protocol between a host and a DPU agent, version 1: constants, packed structures, limits.
+/* dma_transfer.h - the wire protocol between a host and a DPU agent, version 1: constants, packed
+ * structures, limits.
  *
- * A connection carries frames; a message is one frame, or several of which all but the last have BC_FRAME_FLAG_MORE (same type and
- * request id, not interleaved with other frames of the same direction). Everything is little-endian. Bulk data never travels here.
+ * A connection carries frames; a message is one frame, or several of which all but the last have
+ * BC_FRAME_FLAG_MORE and a body (same type and request id, not interleaved with other frames of the
+ * same direction). Everything is little-endian. Bulk data never travels here.
  *
  *   client                                   agent
  *     HELLO            ---------------------->
  *     <---------------------------  HELLO_ACK | ERROR and close
- *     REGISTER, TRANSFER, QUERY, ... -------->   any order, many at once, within the credits of HELLO_ACK
+ *     REGISTER, TRANSFER, QUERY, ... -------->   any order, many at once, within the credits given
  *     <--------- *_ACK, COMPLETION, *_RESULT     each carries the request id of what it answers
  *     GOODBYE          ---------------------->   (or from the agent when it drains)
  *
- * Answers: every client message but CANCEL and GOODBYE is answered exactly once (COMPLETION may come in parts: BC_COMPLETION_FLAG_MORE).
- * A CANCEL makes the target's COMPLETION come soon (CANCELLED, or its real outcome). What breaks the rules is answered by ERROR and a closed
- * connection. Requests of a closed connection are cancelled; the agent touches no memory of a session after it dropped its imports.
+ * Answers: every client message but CANCEL and GOODBYE is answered exactly once (COMPLETION may
+ * come in parts: BC_COMPLETION_FLAG_MORE). A CANCEL makes the target's COMPLETION come soon
+ * (CANCELLED, or its real outcome). What breaks the rules is answered by ERROR and a closed
+ * connection. Requests of a closed connection are cancelled; the agent touches no memory of a
+ * session after it dropped its imports.
+ * Statuses are of enum bc_status, never IN_PROGRESS; one that the receiver does not know is a
+ * failure. Reserved fields are 0 and are checked to be, so that they can be given a meaning later.
  * Nothing here knows sockets, DOCA or threads. */
 #ifndef BC_DMA_TRANSFER_H
 #define BC_DMA_TRANSFER_H
@@ -98,12 +104,13 @@ struct bc_wire_hello {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_hello) == 48, "hello is 48 bytes");
 
-#define BC_FEATURE_EMULATED_DOCA \
-    (UINT64_C(1) << 0) /* agent: the DMA engine is the software emulation */
-#define BC_FEATURE_IF_ABSENT (UINT64_C(1) << 1) /* reserved: BC_KEY_FLAG_IF_ABSENT is honoured */
-#define BC_FEATURE_PARTS     (UINT64_C(1) << 2) /* reserved: objects over several requests */
+/* agent: the DMA engine is the software emulation */
+#define BC_FEATURE_EMULATED_DOCA (UINT64_C(1) << 0)
+#define BC_FEATURE_IF_ABSENT     (UINT64_C(1) << 1) /* reserved: BC_KEY_FLAG_IF_ABSENT is honoured */
+#define BC_FEATURE_PARTS         (UINT64_C(1) << 2) /* reserved: objects over several requests */
 
-/* ---- HELLO_ACK: followed by name_len bytes: "dpu_dma_copy 0.1.0 posix" (program, version, backend). ---- */
+/* ---- HELLO_ACK: followed by name_len bytes: "dpu_dma_copy 0.1.0 posix" (program, version,
+ *      backend). With status OK every credit and limit is at least 1. ---- */
 struct bc_wire_hello_ack {
     uint32_t status; /* enum bc_status; other than OK: the connection is closed after it */
     uint16_t version;
@@ -122,7 +129,8 @@ struct bc_wire_hello_ack {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_hello_ack) == 80, "hello ack is 80 bytes");
 
-/* ---- REGISTER: bc_wire_list, then per memory this header followed by desc_len bytes. Answer: bc_wire_list, then one u32 status each. ---- */
+/* ---- REGISTER: bc_wire_list, then per memory a bc_wire_memory followed by desc_len bytes.
+ *      Answer: bc_wire_list, then one u32 status each. ---- */
 enum bc_memory_kind {
     BC_MEMORY_PCI_EXPORT = 1, /* descriptor of doca_mmap_export_pci */
     BC_MEMORY_RDMA_KEY = 2,   /* reserved */
@@ -135,6 +143,7 @@ struct bc_wire_list {
     uint32_t count;
     uint32_t reserved;
 } BC_PACKED;
+BC_STATIC_ASSERT(sizeof(struct bc_wire_list) == 8, "list is 8 bytes");
 
 struct bc_wire_memory {
     uint32_t memory_id;  /* chosen by the client, < regions_max */
@@ -147,18 +156,22 @@ struct bc_wire_memory {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_memory) == 24, "memory is 24 bytes");
 
-/* ---- UNREGISTER: bc_wire_list, then these. A barrier: answered when no copy can touch the memory any more. Answer: one u32 status each. ---- */
+/* ---- UNREGISTER: bc_wire_list, then these. A barrier: answered when no copy can touch the memory
+ *      any more. Answer: bc_wire_list, then one u32 status each. ---- */
 struct bc_wire_memory_name {
     uint32_t memory_id;
     uint32_t generation;
 } BC_PACKED;
+BC_STATIC_ASSERT(sizeof(struct bc_wire_memory_name) == 8, "memory name is 8 bytes");
 
-/* ---- TRANSFER: this header, entry_count entries, then the key table (bc_wire_key + key bytes + BC_OBJECT_META_LEN bytes when HAS_META,
- *      not padded), then tlv_len bytes of TLVs {u16 type, u16 len, bytes}; unknown TLVs are skipped. ---- */
+/* ---- TRANSFER: bc_wire_transfer, entry_count entries, then the key table (bc_wire_key, key bytes,
+ *      and BC_OBJECT_META_LEN bytes when HAS_META; not padded), then tlv_len bytes of TLVs {u16
+ *      type, u16 len, bytes}; unknown TLVs are skipped. ---- */
 enum bc_transfer_op {
-    BC_TRANSFER_PUSH =
-        1, /* memory -> object: the entries of one key tile [0, size) and replace the object */
-    BC_TRANSFER_PULL = 2, /* object -> memory: any range of the object */
+    /* memory -> object: the entries of one key tile [0, size) and replace the object */
+    BC_TRANSFER_PUSH = 1,
+    /* object -> memory: any range of the object */
+    BC_TRANSFER_PULL = 2,
 };
 
 struct bc_wire_transfer {
@@ -180,8 +193,9 @@ struct bc_wire_entry {
     uint32_t reserved;
     uint64_t memory_offset; /* from the start of the memory */
     uint64_t object_offset;
-    uint64_t
-        length; /* 0 is allowed: such an entry only needs the object to exist (pull) or makes an empty object (push) */
+    /* 0 is allowed: such an entry only needs the object to exist (pull) or makes an empty object
+     * (push). */
+    uint64_t length;
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_entry) == 40, "entry is 40 bytes");
 
@@ -198,14 +212,16 @@ struct bc_wire_key {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_key) == 16, "key is 16 bytes");
 
-enum bc_tlv_type { /* hints that an agent may ignore */
-                   BC_TLV_CHAIN_PARENT = 1,
-                   BC_TLV_SESSION = 2,
-                   BC_TLV_GROUP = 3,
-                   BC_TLV_PRIORITY = 4,
+/* Hints that an agent may ignore. */
+enum bc_tlv_type {
+    BC_TLV_CHAIN_PARENT = 1,
+    BC_TLV_SESSION = 2,
+    BC_TLV_GROUP = 3,
+    BC_TLV_PRIORITY = 4,
 };
 
-/* ---- COMPLETION: this header, then entry_count u32 statuses from first_entry on. entry_count 0: `status` holds for every entry not named yet. ---- */
+/* ---- COMPLETION: this header, then entry_count u32 statuses from first_entry on. entry_count 0:
+ *      `status` holds for every entry not named yet. ---- */
 #define BC_COMPLETION_FLAG_MORE 0x0001u /* other completions of this request follow */
 
 struct bc_wire_completion {
@@ -219,7 +235,8 @@ struct bc_wire_completion {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_completion) == 32, "completion is 32 bytes");
 
-/* ---- QUERY and REMOVE: bc_wire_list, then per key {u16 len, bytes}. Answers in the same order: ---- */
+/* ---- QUERY and REMOVE: bc_wire_list, then per key {u16 len, bytes}. Answers in the same order.
+ *      QUERY_RESULT: bc_wire_list, then one of these each. ---- */
 struct bc_wire_query_result {
     uint32_t status; /* OK or NOT_FOUND or KEY_TOO_LONG or a failure */
     uint32_t reserved;
@@ -231,7 +248,8 @@ BC_STATIC_ASSERT(sizeof(struct bc_wire_query_result) == 24, "query result is 24 
 
 /* ---- CANCEL: u64 request id of a TRANSFER. PING, PONG: <= BC_PING_LEN_MAX bytes, echoed. ---- */
 
-/* ---- STATS: empty body. STATS_RESULT: bc_wire_list, then per metric this header and name_len bytes. ---- */
+/* ---- STATS: empty body. STATS_RESULT: bc_wire_list, then per metric a bc_wire_metric and name_len
+ *      bytes, at least one. ---- */
 struct bc_wire_metric {
     uint8_t kind; /* enum bc_metric_kind */
     uint8_t name_len;
@@ -244,6 +262,7 @@ struct bc_wire_metric {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_metric) == 40, "metric is 40 bytes");
 
-/* ---- GOODBYE: empty body. ERROR: u32 status, then text (<= BC_ERROR_TEXT_LEN_MAX bytes, the rest of the body); the sender closes after it. ---- */
+/* ---- GOODBYE: empty body. ERROR: u32 status (not OK), then text (<= BC_ERROR_TEXT_LEN_MAX bytes,
+ *      the rest of the body); the sender closes after it. ---- */
 
 #endif

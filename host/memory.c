@@ -234,13 +234,10 @@ static enum reach reach_of(const struct bc_client *client, const struct bc_memor
         if (!overlaps(&exported->extent, &memory->extent)) {
             continue;
         }
-        if (exported->attempts > 0) {
-            return REACH_QUARANTINED;
+        if (!exported->closing_now) {
+            return exported->due_ns == 0 ? REACH_CLOSABLE : REACH_QUARANTINED;
         }
-        reach = exported->closing_now ? REACH_LEAVING : REACH_CLOSABLE;
-        if (reach == REACH_CLOSABLE) {
-            return reach;
-        }
+        reach = REACH_LEAVING;
     }
     node = bc_list_first(&client->exports);
     for (; node != NULL; node = bc_list_next(&client->exports, node)) {
@@ -276,30 +273,50 @@ static void force_locked(struct bc_client *client, const struct bc_memory *memor
     }
 }
 
+/* What is in quarantine is tried again by every call. */
+static void hurry_locked(struct bc_client *client, const struct bc_memory *memory)
+{
+    struct bc_list_node *node = bc_list_first(&client->closings);
+
+    for (; node != NULL; node = bc_list_next(&client->closings, node)) {
+        struct bc_export *exported = BC_CONTAINER_OF(node, struct bc_export, node);
+
+        if (overlaps(&exported->extent, &memory->extent)) {
+            exported->due_ns = 0;
+        }
+    }
+}
+
 static int wait_unreachable_locked(struct bc_client *client, const struct bc_memory *memory)
 {
     uint64_t deadline_ns = bc_client_deadline(client, 0);
+    uint64_t next_ns = UINT64_MAX;
+    bool tried = false;
     bool forced = false;
 
     for (;;) {
-        uint64_t next_ns = UINT64_MAX;
-        enum reach reach;
-
         (void)bc_progress_wait_locked(client, moved_on_cb, (void *)memory, deadline_ns);
-        reach = reach_of(client, memory);
-        if (reach == REACH_NONE) {
+        switch (reach_of(client, memory)) {
+        case REACH_NONE:
             return 0;
-        }
-        if (reach == REACH_QUARANTINED) {
-            return -EINPROGRESS;
-        }
-        if (reach == REACH_CLOSABLE) { /* each round closes one, or finds it quarantined */
+        case REACH_CLOSABLE: /* each round closes one, or finds it quarantined */
+            tried = true;
             bc_registry_close_due_locked(client, bc_now_ns(), &next_ns);
-        } else if (forced) {
-            return -EINPROGRESS;
-        } else {
+            break;
+        case REACH_QUARANTINED:
+            if (tried) {
+                return -EINPROGRESS;
+            }
+            tried = true;
+            hurry_locked(client, memory);
+            break;
+        case REACH_LEAVING: /* the deadline passed */
+            if (forced) {
+                return -EINPROGRESS;
+            }
             forced = true;
             force_locked(client, memory);
+            break;
         }
     }
 }

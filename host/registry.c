@@ -325,13 +325,14 @@ static void collect_batch(struct bc_client *client, struct register_batch *batch
 
     while (node != NULL && batch->count < BC_REGISTER_BATCH_MAX) {
         struct bc_export *exported = BC_CONTAINER_OF(node, struct bc_export, node);
-        size_t need = sizeof(struct bc_wire_memory) + exported->window.descriptor_len;
+        size_t need;
         int rc;
 
         node = bc_list_next(&client->exports, node);
         if (exported->state != BC_EXPORT_LOCAL || exported->region == NULL) {
-            continue;
+            continue; /* OPENING: its window is another thread's for now */
         }
+        need = sizeof(struct bc_wire_memory) + exported->window.descriptor_len;
         if (need > left) {
             break;
         }

@@ -73,6 +73,8 @@ static void accept_some(struct bc_server *server)
         if (rc != 0) {
             BC_WARN("server", "cannot accept: %s; pausing (raise the limit of open files?)",
                     strerror(-rc));
+            /* The descriptor stays readable: no use in hearing about it meanwhile. */
+            bc_watch_start(&server->watch, 0);
             bc_timer_start(server->worker->loop, &server->pause, PAUSE_NS);
             return;
         }
@@ -99,7 +101,9 @@ static void accept_again(struct bc_task *task)
 
 static void pause_over(struct bc_timer *timer)
 {
-    accept_some(BC_CONTAINER_OF(timer, struct bc_server, pause));
+    struct bc_server *server = BC_CONTAINER_OF(timer, struct bc_server, pause);
+    bc_watch_start(&server->watch, POLLIN);
+    accept_some(server);
 }
 
 int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *transport,

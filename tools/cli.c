@@ -5,14 +5,17 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "progress.h"
+#include "units.h"
 
-#define NS_PER_S  UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S   UINT64_C(1000000000)
+#define NS_PER_MS  UINT64_C(1000000)
+#define TIMEOUT_MS UINT64_C(30000) /* the library's default */
 
 static volatile sig_atomic_t interrupted;
 
@@ -40,6 +43,17 @@ int bc_cli_usage(const char *command, const char *format, ...)
     va_end(args);
     bc_cli_error("%s; see bluecache%s%s --help", text, command[0] == '\0' ? "" : " ", command);
     return BC_CLI_USAGE;
+}
+
+uint64_t bc_cli_timeout_ms(const struct bc_cli *cli)
+{
+    const char *text = getenv("BLUECACHE_TIMEOUT_MS");
+    uint64_t timeout_ms = cli->timeout_ms;
+
+    if (timeout_ms == 0 && (text == NULL || bc_cli_parse_u64(text, &timeout_ms) != 0)) {
+        timeout_ms = 0;
+    }
+    return timeout_ms == 0 ? TIMEOUT_MS : timeout_ms;
 }
 
 int bc_cli_failed(const struct bc_cli *cli, const char *what, int error)
@@ -71,7 +85,7 @@ int bc_cli_refused(const struct bc_cli *cli, const char *what, enum bc_status st
     bc_cli_error("%s: %s", what, bc_status_text(status));
     if (status == BC_STATUS_TIMED_OUT) {
         bc_cli_error("give it longer than %.3g s with --timeout",
-                     cli->timeout_ms == 0 ? 30.0 : (double)cli->timeout_ms / 1000);
+                     (double)bc_cli_timeout_ms(cli) / 1000);
     }
     return status == BC_STATUS_DISCONNECTED || status == BC_STATUS_SHUTTING_DOWN
                ? BC_CLI_UNREACHABLE

@@ -81,6 +81,9 @@ int bc_cli_open_another(const struct bc_cli *cli, struct bc_client **client_out)
  * after a sentence. */
 void bc_cli_close(struct bc_cli *cli);
 
+/* The deadline of requests, as --timeout, the environment or the library has it. */
+uint64_t bc_cli_timeout_ms(const struct bc_cli *cli);
+
 /* Says that `what` ended with this negative errno. An exit status. */
 int bc_cli_failed(const struct bc_cli *cli, const char *what, int error);
 

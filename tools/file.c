@@ -114,12 +114,16 @@ static int read_into(struct bc_cli_source *source, struct bc_cli_blob *blob)
     return 0;
 }
 
-/* Twice the room, with what was read. */
+/* Twice the room, with what was read; never more than what shows that it is too much. */
 static bool grow(struct bc_cli_blob *blob)
 {
     struct bc_cli_blob larger;
+    uint64_t room = 2 * blob->room;
 
-    if (!bc_cli_blob_alloc(&larger, blob->room * 2)) {
+    if (room > BC_CLIENT_OBJECT_SIZE_MAX) {
+        room = BC_CLIENT_OBJECT_SIZE_MAX + 1;
+    }
+    if (!bc_cli_blob_alloc(&larger, room)) {
         return false;
     }
     memcpy(larger.addr, blob->addr, blob->len);

@@ -64,7 +64,7 @@ static const struct bc_cli_option *find_row(const struct parser *parser, int val
         const struct bc_cli_options *table = parser->tables[t];
 
         for (size_t i = 0; table != NULL && i < table->count; i++, number++) {
-            if (value == number || (value < LONG_ONLY && value == table->rows[i].short_name)) {
+            if (value == number || (value != 0 && value == table->rows[i].short_name)) {
                 *values = table->values;
                 return &table->rows[i];
             }
@@ -155,6 +155,19 @@ static int set_value(struct parser *parser, const struct bc_cli_option *row, voi
     return set_number(parser, row, text, at);
 }
 
+/* getopt leaves the letter it does not know in optopt, 0 for a word, and the option's own value when it
+ * is known but was given an argument. */
+static int unknown(struct parser *parser, const struct bc_cli_option *row, const char *argument)
+{
+    if (row != NULL) {
+        return complain(parser, "--%s takes no argument", row->name);
+    }
+    if (optopt != 0) {
+        return complain(parser, "-%c is no option", optopt);
+    }
+    return complain(parser, "%s is no option", argument);
+}
+
 int bc_cli_options_parse(const struct bc_cli_options *common, const struct bc_cli_options *extra,
                          bool permute, int argc, char **argv, char *error, size_t error_len)
 {
@@ -164,8 +177,8 @@ int bc_cli_options_parse(const struct bc_cli_options *common, const struct bc_cl
     if (!permute) {
         parser.letters[parser.letter_len++] = '+';
     }
-    parser.letters[parser.letter_len++] =
-        ':'; /* a missing argument is told from an unknown option */
+    /* A missing argument is told from an unknown option. */
+    parser.letters[parser.letter_len++] = ':';
     add_table(&parser, common);
     add_table(&parser, extra);
     optind = 0; /* glibc: starts over, and reads the '+' again */
@@ -174,15 +187,12 @@ int bc_cli_options_parse(const struct bc_cli_options *common, const struct bc_cl
         const struct bc_cli_option *row;
         void *values = NULL;
 
+        row = find_row(&parser, value == '?' || value == ':' ? optopt : value, &values);
         if (value == ':') {
             return complain(&parser, "%s needs an argument", argv[optind - 1]);
         }
-        row = value == '?' ? NULL : find_row(&parser, value, &values);
-        if (row == NULL) {
-            if (optopt != 0 && optopt < LONG_ONLY) {
-                return complain(&parser, "-%c is no option", optopt);
-            }
-            return complain(&parser, "%s is no option, or takes no argument", argv[optind - 1]);
+        if (value == '?') {
+            return unknown(&parser, row, argv[optind - 1]);
         }
         if (set_value(&parser, row, values, optarg) != 0) {
             return -1;

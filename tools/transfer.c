@@ -3,28 +3,15 @@
 #include "transfer.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "keys.h"
 #include "progress.h"
 #include "units.h"
 
 #define NS_PER_MS        UINT64_C(1000000)
-#define TIMEOUT_MS       UINT64_C(30000) /* the library's default */
 #define LOOK_EVERY_MS    100u
 #define PIECE_LEN        (UINT64_C(32) << 20)
 #define PIECES_IN_FLIGHT 4u
-
-uint64_t bc_cli_timeout_ms(const struct bc_cli *cli)
-{
-    const char *text = getenv("BLUECACHE_TIMEOUT_MS");
-    uint64_t timeout_ms = cli->timeout_ms;
-
-    if (timeout_ms == 0 && (text == NULL || bc_cli_parse_u64(text, &timeout_ms) != 0)) {
-        timeout_ms = 0;
-    }
-    return timeout_ms == 0 ? TIMEOUT_MS : timeout_ms;
-}
 
 /* ---- one request --------------------------------------------------------------------------- */
 

@@ -14,9 +14,6 @@ extern "C" {
 /* How far past its deadline a request is given up by the tool. */
 #define BC_CLI_GRACE_MS UINT64_C(5000)
 
-/* The deadline of requests, as --timeout, the environment or the library has it. */
-uint64_t bc_cli_timeout_ms(const struct bc_cli *cli);
-
 /* Stores the blob, in one request. */
 int bc_cli_transfer_push(struct bc_cli *cli, const struct bc_key *key,
                          const struct bc_cli_blob *blob, struct bc_memory *memory);

@@ -54,6 +54,12 @@ if(BC_SANITIZE STREQUAL "thread")
     endif()
 endif()
 
+# Sanitizers make programs several times slower, ThreadSanitizer most; limits on a test's time follow.
+set(BC_TEST_TIMEOUT_FACTOR 1)
+if(BC_SANITIZE)
+    set(BC_TEST_TIMEOUT_FACTOR 4)
+endif()
+
 # Options of the sanitizers' run time for every test, whoever registers it.
 set(BC_TEST_ENVIRONMENT
     "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1:strict_string_checks=1"
@@ -104,6 +110,7 @@ function(bc_add_unit_test name)
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 60)
     endif()
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${BC_TEST_TIMEOUT_FACTOR}")
     add_executable(${name} ${ARG_SOURCES})
     target_link_libraries(${name} PRIVATE ${ARG_LIBS} PkgConfig::CMOCKA bc_flags)
     add_test(NAME ${name} COMMAND ${BC_TEST_LAUNCHER} $<TARGET_FILE:${name}> ${ARG_ARGS})

@@ -39,8 +39,9 @@ ROOMS["nixl-plugin"] = ("nixl-plugin", {API})
 ROOMS["python"] = ("python", {API})
 ROOMS["examples"] = ("examples", {API})
 ROOMS["tools"] = ("tools", {API})
-# The benchmarks measure the bare DOCA calls as well, to have something to compare with.
-ROOMS["bench"] = ("bench", {API, DOCA})
+# The benchmarks measure the bare DOCA calls and the emulation's copy routine as well, to have something to
+# compare with.
+ROOMS["bench"] = ("bench", {API, DOCA, EMULATION})
 ROOMS["tests"] = ("tests", set(CHAIN) | {API, DOCA, EMULATION, "host", "doca-emu", "nixl-plugin",
                                          "tools", "tests"})
 

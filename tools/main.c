@@ -40,6 +40,12 @@ static const struct bc_cli_command *const commands[] = {
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
+static int print_version(void)
+{
+    (void)printf("bluecache %s\n", bc_version());
+    return BC_CLI_DONE;
+}
+
 static int print_help(void)
 {
     (void)printf("usage: bluecache [OPTION]... COMMAND [ARGUMENT]...\n\n"
@@ -91,6 +97,9 @@ static int run_command(const struct bc_cli_command *command, int argc, char **ar
     if (first < 0) {
         return bc_cli_usage(command->name, "%s", error);
     }
+    if (cli.version) {
+        return print_version();
+    }
     if (cli.help) {
         return print_command_help(command);
     }
@@ -122,8 +131,7 @@ int main(int argc, char **argv)
         return bc_cli_usage("", "%s", error);
     }
     if (cli.version) {
-        (void)printf("bluecache %s\n", bc_version());
-        return BC_CLI_DONE;
+        return print_version();
     }
     if (first == argc) {
         return cli.help ? print_help() : bc_cli_usage("", "a command is missing");

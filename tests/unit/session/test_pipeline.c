@@ -14,7 +14,7 @@
 #include "session/pipeline.h"
 
 #define KIB        1024u
-#define MIB        (1024u * KIB)
+#define CHUNK      (256u * KIB)
 #define TURNS_MAX  20000
 #define PIECES_MAX 64
 #define JOBS_MAX   8
@@ -52,16 +52,17 @@ static void setup_with(struct world *world, uint32_t depth, uint64_t memory_len)
         .dma = &world->dma.dma,
         .backend = &world->backend.backend,
         .depth = depth,
-        .chunk_len = MIB,
-        .dma_len_max = 2 * MIB,
+        .chunk_len = CHUNK,
+        .dma_len_max = 2 * CHUNK,
         .chunks_max = 64,
         .opens_max = 8,
     };
     assert_int_equal(bc_pipeline_create(&options, &world->pipeline), 0);
     world->memory.base = malloc(memory_len);
     world->memory.len = memory_len;
-    for (uint64_t i = 0; i < memory_len; i++) {
-        world->memory.base[i] = (uint8_t)(i * 2654435761u >> 13);
+    uint64_t *words = (uint64_t *)(void *)world->memory.base;
+    for (uint64_t i = 0; i < memory_len / sizeof(*words); i++) {
+        words[i] = i * UINT64_C(0x9e3779b97f4a7c15);
     }
     world->region.len_bytes = memory_len;
     world->region.imports[0] = (struct bc_dma_import *)(void *)&world->memory;
@@ -154,7 +155,7 @@ static void random_tiles(struct world *world, struct test_job *test_job, uint64_
 static void bytes_go_out_and_come_back(void **state)
 {
     (void)state;
-    static const uint64_t sizes[] = {0, 1, 4095, 65536, 65537, MIB, 3 * MIB + 1};
+    static const uint64_t sizes[] = {0, 1, 4095, 65536, 65537, CHUNK, 3 * CHUNK + 1};
     unsigned seed = 7;
     print_message("seed %u\n", seed);
     srandom(seed);
@@ -164,7 +165,7 @@ static void bytes_go_out_and_come_back(void **state)
             struct bc_flow flow;
             struct test_job push;
             struct test_job pull;
-            setup_with(&world, 3, 16 * MIB);
+            setup_with(&world, 3, 16 * CHUNK);
             bc_flow_init(&flow);
             world.backend.view_max = view == 0 ? 0 : view * 64 * KIB;
             world.backend.lease_max = view == 0 ? 0 : view * 128 * KIB;
@@ -183,7 +184,7 @@ static void bytes_go_out_and_come_back(void **state)
                                     world.memory.base + push.pieces[i].memory_offset,
                                     push.pieces[i].len);
             }
-            uint64_t pull_at = 8 * MIB;
+            uint64_t pull_at = 8 * CHUNK;
             prepare(&pull, BC_TRANSFER_PULL, &flow, "k", 0);
             random_tiles(&world, &pull, sizes[s], 1 + (uint32_t)random() % 20, &pull_at);
             bc_pipeline_start(world.pipeline, &pull.job);
@@ -207,19 +208,19 @@ static void pull_serves_overlapping_and_distant_ranges(void **state)
     struct world world;
     struct bc_flow flow;
     struct test_job pull;
-    setup_with(&world, 2, 16 * MIB);
+    setup_with(&world, 2, 16 * CHUNK);
     bc_flow_init(&flow);
-    uint8_t *data = malloc(3 * MIB);
-    for (size_t i = 0; i < 3 * MIB; i++) {
+    uint8_t *data = malloc(3 * CHUNK);
+    for (size_t i = 0; i < 3 * CHUNK; i++) {
         data[i] = (uint8_t)(i * 7 + (i >> 11));
     }
-    fake_backend_store(&world.backend, "k", data, 3 * MIB);
+    fake_backend_store(&world.backend, "k", data, 3 * CHUNK);
     prepare(&pull, BC_TRANSFER_PULL, &flow, "k", 0);
-    piece(&world, &pull, 0, 0, 2 * MIB + 5);
-    piece(&world, &pull, 4 * MIB, 10, 100);
-    piece(&world, &pull, 5 * MIB, MIB - 1, 70000);
-    piece(&world, &pull, 6 * MIB, 3 * MIB - 1, 1);
-    piece(&world, &pull, 7 * MIB, 3 * MIB - 1, 2);
+    piece(&world, &pull, 0, 0, 2 * CHUNK + 5);
+    piece(&world, &pull, 4 * CHUNK, 10, 100);
+    piece(&world, &pull, 5 * CHUNK, CHUNK - 1, 70000);
+    piece(&world, &pull, 6 * CHUNK, 3 * CHUNK - 1, 1);
+    piece(&world, &pull, 7 * CHUNK, 3 * CHUNK - 1, 2);
     bc_pipeline_start(world.pipeline, &pull.job);
     run_until(&world, &pull.done, true);
     for (uint32_t i = 0; i < 4; i++) {
@@ -238,7 +239,7 @@ static void missing_object_is_a_miss(void **state)
     struct world world;
     struct bc_flow flow;
     struct test_job pull;
-    setup_with(&world, 2, MIB);
+    setup_with(&world, 2, CHUNK);
     bc_flow_init(&flow);
     prepare(&pull, BC_TRANSFER_PULL, &flow, "none", 0);
     piece(&world, &pull, 0, 0, 10);
@@ -275,13 +276,13 @@ static void small_request_waits_behind_at_most_two_chunks(void **state)
             struct bc_flow small_flow;
             struct test_job busy;
             struct test_job small;
-            setup_with(&world, 1, 48 * MIB);
+            setup_with(&world, 1, 48 * CHUNK);
             bc_flow_init(&busy_flow);
             bc_flow_init(&small_flow);
-            fake_backend_store(&world.backend, "big", world.memory.base, 32 * MIB);
+            fake_backend_store(&world.backend, "big", world.memory.base, 32 * CHUNK);
             fake_backend_store(&world.backend, "small", world.memory.base, 64 * KIB);
-            prepare(&busy, ops[o], &busy_flow, "big", 32 * MIB);
-            piece(&world, &busy, 0, 0, 32 * MIB);
+            prepare(&busy, ops[o], &busy_flow, "big", 32 * CHUNK);
+            piece(&world, &busy, 0, 0, 32 * CHUNK);
             bc_pipeline_start(world.pipeline, &busy.job);
             for (int i = 0; i < before; i++) {
                 turns(&world, 3);
@@ -289,10 +290,10 @@ static void small_request_waits_behind_at_most_two_chunks(void **state)
             }
             turns(&world, 3);
             prepare(&small, ops[o], &small_flow, "small", 64 * KIB);
-            piece(&world, &small, 40 * MIB, 0, 64 * KIB);
+            piece(&world, &small, 40 * CHUNK, 0, 64 * KIB);
             bc_pipeline_start(world.pipeline, &small.job);
             /* Two chunks of the other client, one that is in the engine already (depth 1), its own. */
-            uint64_t limit_ns = (2 * MIB + MIB + 64 * KIB) * NS_PER_BYTE;
+            uint64_t limit_ns = (2 * CHUNK + CHUNK + 64 * KIB) * NS_PER_BYTE;
             assert_true(wait_of(&world, &small) <= limit_ns);
             run_until(&world, &small.done, true);
             run_until(&world, &busy.done, true);
@@ -308,11 +309,11 @@ static void waits_for_the_backend_and_goes_on(void **state)
     struct world world;
     struct bc_flow flow;
     struct test_job push;
-    setup_with(&world, 2, 4 * MIB);
+    setup_with(&world, 2, 4 * CHUNK);
     bc_flow_init(&flow);
     world.backend.busy = true;
-    prepare(&push, BC_TRANSFER_PUSH, &flow, "k", 2 * MIB);
-    piece(&world, &push, 0, 0, 2 * MIB);
+    prepare(&push, BC_TRANSFER_PUSH, &flow, "k", 2 * CHUNK);
+    piece(&world, &push, 0, 0, 2 * CHUNK);
     bc_pipeline_start(world.pipeline, &push.job);
     turns(&world, 20);
     assert_false(push.done);
@@ -333,7 +334,7 @@ static void more_objects_than_may_be_open_at_once(void **state)
     for (size_t o = 0; o < BC_ARRAY_LEN(ops); o++) {
         struct world world;
         struct bc_flow flows[2];
-        setup_with(&world, 2, 8 * MIB);
+        setup_with(&world, 2, 16 * CHUNK);
         bc_flow_init(&flows[0]);
         bc_flow_init(&flows[1]);
         fake_backend_store(&world.backend, "k", world.memory.base, 64 * KIB);
@@ -358,16 +359,16 @@ static void blocked_client_does_not_stop_the_others(void **state)
     struct world world;
     struct bc_flow flows[2];
     struct test_job jobs[2];
-    setup_with(&world, 1, 16 * MIB);
+    setup_with(&world, 1, 16 * CHUNK);
     bc_flow_init(&flows[0]);
     bc_flow_init(&flows[1]);
-    prepare(&jobs[0], BC_TRANSFER_PUSH, &flows[0], "a", 8 * MIB);
-    piece(&world, &jobs[0], 0, 0, 8 * MIB);
+    prepare(&jobs[0], BC_TRANSFER_PUSH, &flows[0], "a", 8 * CHUNK);
+    piece(&world, &jobs[0], 0, 0, 8 * CHUNK);
     bc_pipeline_start(world.pipeline, &jobs[0].job);
     turns(&world, 3);
     fake_dma_complete_one(&world.dma);
-    prepare(&jobs[1], BC_TRANSFER_PUSH, &flows[1], "b", MIB);
-    piece(&world, &jobs[1], 8 * MIB, 0, MIB);
+    prepare(&jobs[1], BC_TRANSFER_PUSH, &flows[1], "b", CHUNK);
+    piece(&world, &jobs[1], 8 * CHUNK, 0, CHUNK);
     world.backend.busy = true;
     bc_pipeline_start(world.pipeline, &jobs[1].job);
     for (int i = 0; i < 20; i++) {
@@ -392,11 +393,11 @@ static void cancel_at_every_step_ends_once_and_leaks_nothing(void **state)
             struct world world;
             struct bc_flow flow;
             struct test_job job;
-            setup_with(&world, 2, 8 * MIB);
+            setup_with(&world, 2, 8 * CHUNK);
             bc_flow_init(&flow);
-            fake_backend_store(&world.backend, "k", world.memory.base, 4 * MIB);
-            prepare(&job, ops[o], &flow, "k", 4 * MIB);
-            piece(&world, &job, 0, 0, 4 * MIB);
+            fake_backend_store(&world.backend, "k", world.memory.base, 4 * CHUNK);
+            prepare(&job, ops[o], &flow, "k", 4 * CHUNK);
+            piece(&world, &job, 0, 0, 4 * CHUNK);
             bc_pipeline_start(world.pipeline, &job.job);
             for (int i = 0; i < step && !job.done; i++) {
                 bc_loop_turn(world.loop, 0);
@@ -426,10 +427,10 @@ static void cancel_waits_for_copies_in_flight(void **state)
     struct world world;
     struct bc_flow flow;
     struct test_job job;
-    setup_with(&world, 2, 8 * MIB);
+    setup_with(&world, 2, 8 * CHUNK);
     bc_flow_init(&flow);
-    prepare(&job, BC_TRANSFER_PUSH, &flow, "k", 4 * MIB);
-    piece(&world, &job, 0, 0, 4 * MIB);
+    prepare(&job, BC_TRANSFER_PUSH, &flow, "k", 4 * CHUNK);
+    piece(&world, &job, 0, 0, 4 * CHUNK);
     bc_pipeline_start(world.pipeline, &job.job);
     turns(&world, 5);
     assert_int_equal(world.dma.count, 2);
@@ -452,9 +453,9 @@ static void every_failure_is_a_status_and_leaks_nothing(void **state)
             struct world world;
             struct bc_flow flow;
             struct test_job job;
-            setup_with(&world, 2, 8 * MIB);
+            setup_with(&world, 2, 8 * CHUNK);
             bc_flow_init(&flow);
-            fake_backend_store(&world.backend, "k", world.memory.base, 4 * MIB);
+            fake_backend_store(&world.backend, "k", world.memory.base, 4 * CHUNK);
             if (n <= operations) {
                 world.backend.fail_at = n;
             } else if (n <= operations + tasks) {
@@ -462,9 +463,9 @@ static void every_failure_is_a_status_and_leaks_nothing(void **state)
             } else {
                 world.dma.refuse_at = n - operations - tasks;
             }
-            prepare(&job, ops[o], &flow, "k", 4 * MIB);
-            piece(&world, &job, 0, 0, 3 * MIB);
-            piece(&world, &job, 4 * MIB, 3 * MIB, MIB);
+            prepare(&job, ops[o], &flow, "k", 4 * CHUNK);
+            piece(&world, &job, 0, 0, 3 * CHUNK);
+            piece(&world, &job, 4 * CHUNK, 3 * CHUNK, CHUNK);
             bc_pipeline_start(world.pipeline, &job.job);
             run_until(&world, &job.done, true);
             if (n == 0) {

@@ -215,11 +215,11 @@ nixl_status_t
 nixlDocaDmaProxyEngine::deregisterMem(nixlBackendMD *meta)
 {
     return guarded("deregisterMem", [&] {
+        reapRetired();
         std::shared_ptr<Registration> registration;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
 
-            line_.pump();
             registration = registrations_.find(meta);
             if (registration == nullptr) {
                 return NIXL_ERR_NOT_FOUND;
@@ -229,49 +229,40 @@ nixlDocaDmaProxyEngine::deregisterMem(nixlBackendMD *meta)
                 registrations_.remove(meta);
                 return NIXL_SUCCESS;
             }
-            if (!registration->retired) {
-                retired_.push_back(meta);
-                registration->retired = true; /* no transfer starts on it from here on */
+            if (registration->retired) {
+                return NIXL_ERR_NOT_ALLOWED; /* it is being let go already */
             }
+            registration->retired = true; /* no transfer starts on it from here on */
             if (registration->uses > 0) {
                 /* NIXL forgets it whatever is answered, so it has to be let go later. */
-                logLine(
-                    LogLevel::error,
-                    "%zu bytes at %p are deregistered while a transfer uses them: they stay known "
-                    "to the agent until it has ended; keep them mapped",
-                    registration->len, reinterpret_cast<void *>(registration->addr));
+                retired_.push_back(meta);
+                logLine(LogLevel::error,
+                        "%zu bytes at %p are deregistered while a transfer uses them: they stay "
+                        "known to the agent until it has ended; keep them mapped",
+                        registration->len, reinterpret_cast<void *>(registration->addr));
                 return NIXL_ERR_NOT_ALLOWED;
             }
         }
-        return unregister(meta, registration);
+        return unregister(meta, *registration, LogLevel::error);
     });
 }
 
-/* Of retired memory that no transfer uses. What cannot be done now is tried again later. */
+/* Of memory that is retired, not used by a transfer, and not in the list of those to be let go later: this
+ * call alone has it. What cannot be done now goes onto that list. */
 nixl_status_t
-nixlDocaDmaProxyEngine::unregister(nixlBackendMD *meta,
-                                   const std::shared_ptr<Registration> &memory) const
+nixlDocaDmaProxyEngine::unregister(nixlBackendMD *meta, const Registration &memory,
+                                   LogLevel level) const
 {
-    bc_memory *handle;
-    {
-        const std::lock_guard<std::mutex> lock(mutex_);
-
-        handle = std::exchange(memory->memory, nullptr);
-        if (handle == nullptr) {
-            return NIXL_ERR_NOT_ALLOWED; /* another thread is at it */
-        }
-    }
-    const int rc = bc_memory_unregister(client_, handle);
+    const int rc = bc_memory_unregister(client_, memory.memory);
     const std::lock_guard<std::mutex> lock(mutex_);
 
     if (rc != 0) {
-        memory->memory = handle;
-        logLine(LogLevel::error, "%zu bytes at %p cannot be deregistered yet: %s; keep them mapped",
-                memory->len, reinterpret_cast<void *>(memory->addr),
+        retired_.push_back(meta);
+        logLine(level, "%zu bytes at %p cannot be deregistered yet: %s; keep them mapped",
+                memory.len, reinterpret_cast<void *>(memory.addr),
                 rc == -EINPROGRESS ? "the agent is stopped inside a copy" : strerror(-rc));
         return docaDmaProxy::fromErrno(rc);
     }
-    retired_.erase(std::remove(retired_.begin(), retired_.end(), meta), retired_.end());
     registrations_.remove(meta);
     return NIXL_SUCCESS;
 }
@@ -283,17 +274,31 @@ nixlDocaDmaProxyEngine::reapRetired() const
     std::vector<std::pair<nixlBackendMD *, std::shared_ptr<Registration>>> unused;
     {
         const std::lock_guard<std::mutex> lock(mutex_);
+        std::vector<nixlBackendMD *> used;
 
+        line_.pump();
         for (nixlBackendMD *meta : retired_) {
             const auto memory = registrations_.find(meta);
 
             if (memory->uses == 0) {
                 unused.emplace_back(meta, memory);
+            } else {
+                used.push_back(meta);
             }
         }
+        retired_ = std::move(used);
     }
-    for (const auto &[meta, memory] : unused) {
-        static_cast<void>(unregister(meta, memory));
+    /* What failed before is no news. One that fails again speaks for the rest, which is kept. */
+    size_t done = 0;
+
+    while (done < unused.size() &&
+           unregister(unused[done].first, *unused[done].second, LogLevel::debug) == NIXL_SUCCESS) {
+        ++done;
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+
+    for (size_t i = done + 1; i < unused.size(); ++i) {
+        retired_.push_back(unused[i].first);
     }
 }
 

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "handles.h"
+#include "log.h"
 #include "nixl_api.h"
 #include "objects.h"
 #include "transfer.h"
@@ -69,8 +70,8 @@ private:
     void open(const nixlBackendInitParams *initParams);
     nixl_status_t registerMemory(const nixlBlobDesc &mem, nixl_mem_t memType, nixlBackendMD *&out);
     nixl_status_t registerObject(const nixlBlobDesc &mem, nixlBackendMD *&out);
-    nixl_status_t unregister(nixlBackendMD *meta,
-                             const std::shared_ptr<Registration> &memory) const;
+    nixl_status_t unregister(nixlBackendMD *meta, const Registration &memory,
+                             docaDmaProxy::LogLevel level) const;
     void reapRetired() const;
     nixl_status_t addEntriesLocked(const nixl_meta_dlist_t &local, const nixl_meta_dlist_t &remote,
                                    Transfer &transfer) const;
@@ -84,7 +85,7 @@ private:
     mutable docaDmaProxy::HandleTable<nixlBackendMD, Registration> registrations_;
     mutable docaDmaProxy::HandleTable<nixlBackendReqH, Transfer> transfers_;
     mutable docaDmaProxy::TransferLine line_;
-    mutable std::vector<nixlBackendMD *> retired_; /* to be unregistered when no longer in use */
+    mutable std::vector<nixlBackendMD *> retired_; /* to be let go when no longer in use */
     docaDmaProxy::ObjectTable objects_;
 };
 

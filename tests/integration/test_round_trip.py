@@ -83,6 +83,23 @@ def test_batch_of_1024_blocks_is_one_request(make_agent, run_client, backend, wo
     run_client(agent.address, push_and_pull_batch, 1024, 65536)
 
 
+def move_nothing(line):
+    client = Client()
+    memory = client.memory(16)
+    client.run("WRITE", [(memory, 0, "empty", 0, 0)])
+    assert client.query(["empty"]) == [0]
+    client.run("READ", [(memory, 0, "empty", 0, 0)])
+    with fails_with("NotFound"):
+        client.run("READ", [(memory, 0, "missing", 0, 0)])
+    with fails_with("InvalidParam"):
+        client.run("READ", [(memory, 0, "empty", 0, 1)])
+
+
+def test_empty_object_is_an_object(make_agent, run_client, backend):
+    agent = make_agent(backend=backend)
+    run_client(agent.address, move_nothing)
+
+
 def push_pieces(line):
     client = Client()
     data = pattern(9, 1000 * 1000)

@@ -6,11 +6,16 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 
 FakeBluecache fake;
 
 namespace
 {
+
+/* The library is thread-safe, so the fake is. */
+std::recursive_mutex everything;
+using Locked = std::lock_guard<std::recursive_mutex>;
 
 bc_status perform(bc_request &request)
 {
@@ -50,6 +55,8 @@ bc_status perform(bc_request &request)
 
 void FakeBluecache::complete(size_t index, bc_status status)
 {
+    const Locked locked(everything);
+
     bc_request &request = *requests.at(index);
 
     request.status = status == BC_STATUS_OK ? perform(request) : status;
@@ -57,6 +64,8 @@ void FakeBluecache::complete(size_t index, bc_status status)
 
 int bc_client_open(const bc_client_options *options, bc_client **client_out, bc_error *error)
 {
+    const Locked locked(everything);
+
     fake.dpuAddr = options->dpu_addr;
     fake.pciAddr = options->pci_addr;
     fake.mode = options->mode;
@@ -72,6 +81,8 @@ int bc_client_open(const bc_client_options *options, bc_client **client_out, bc_
 
 int bc_client_close(bc_client *client)
 {
+    const Locked locked(everything);
+
     if (client != nullptr) {
         for (bc_request *request : fake.requests) {
             delete request;
@@ -89,6 +100,8 @@ int bc_client_close(bc_client *client)
 
 void bc_client_get_info(bc_client *, bc_client_info *info_out)
 {
+    const Locked locked(everything);
+
     *info_out = {};
     info_out->connected = fake.connected;
     info_out->entries_max = static_cast<uint32_t>(fake.entriesMax);
@@ -97,6 +110,8 @@ void bc_client_get_info(bc_client *, bc_client_info *info_out)
 int bc_memory_register(bc_client *, void *addr, size_t len, bc_memory_type type, uint32_t device,
                        bc_memory **memory_out)
 {
+    const Locked locked(everything);
+
     if (fake.registerResult != 0) {
         return fake.registerResult;
     }
@@ -109,6 +124,8 @@ int bc_memory_register(bc_client *, void *addr, size_t len, bc_memory_type type,
 
 int bc_memory_unregister(bc_client *, bc_memory *memory)
 {
+    const Locked locked(everything);
+
     if (fake.unregisterResult != 0) {
         return fake.unregisterResult;
     }
@@ -120,6 +137,8 @@ int bc_memory_unregister(bc_client *, bc_memory *memory)
 int bc_submit_try(bc_client *, bc_op op, const bc_entry *entries, size_t count,
                   const bc_submit_options *options, bc_request **request_out)
 {
+    const Locked locked(everything);
+
     if (!fake.connected) {
         return -ENOTCONN;
     }
@@ -146,21 +165,29 @@ int bc_submit_try(bc_client *, bc_op op, const bc_entry *entries, size_t count,
 
 bc_status bc_request_test(bc_request *request)
 {
+    const Locked locked(everything);
+
     return request->status;
 }
 
 bc_status bc_request_entry_status(const bc_request *request, size_t)
 {
+    const Locked locked(everything);
+
     return request->status;
 }
 
 void bc_request_cancel(bc_request *request)
 {
+    const Locked locked(everything);
+
     request->cancelled = true;
 }
 
 int bc_request_free(bc_request *request)
 {
+    const Locked locked(everything);
+
     if (request->status == BC_STATUS_IN_PROGRESS) {
         return -EBUSY;
     }
@@ -171,6 +198,8 @@ int bc_request_free(bc_request *request)
 
 int bc_query(bc_client *, const bc_key *keys, size_t count, uint64_t, bc_object_info *infos_out)
 {
+    const Locked locked(everything);
+
     ++fake.queries;
     for (size_t i = 0; i < count && fake.queryResult == 0; ++i) {
         const auto found =

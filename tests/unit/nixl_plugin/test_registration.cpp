@@ -73,6 +73,27 @@ void quarantined_memory_is_let_go_later(void **)
     assert_int_equal(fake.memories.size(), 0);
 }
 
+void what_cannot_be_let_go_yet_is_all_kept(void **)
+{
+    EngineUnderTest t;
+    char buffer[64];
+    nixlBackendMD *metas[3];
+
+    for (nixlBackendMD *&meta : metas) {
+        meta = t.registerMemory(buffer, sizeof(buffer));
+    }
+    fake.unregisterResult = -EINPROGRESS;
+    for (nixlBackendMD *meta : metas) {
+        assert_int_equal(t.engine->deregisterMem(meta), NIXL_ERR_NOT_ALLOWED);
+        assert_int_equal(t.engine->deregisterMem(meta), NIXL_ERR_NOT_ALLOWED);
+    }
+    assert_non_null(t.registerObject(1, "another call that may wait"));
+    assert_int_equal(fake.memories.size(), 3);
+    fake.unregisterResult = 0;
+    assert_non_null(t.registerObject(2, "another call that may wait"));
+    assert_int_equal(fake.memories.size(), 0);
+}
+
 void number_names_one_key_while_it_is_registered(void **)
 {
     EngineUnderTest t;
@@ -193,6 +214,7 @@ int main()
         cmocka_unit_test_setup(refused_memory_leaves_nothing_behind, reset_fake),
         cmocka_unit_test_setup(deregistering_lets_the_memory_go_once, reset_fake),
         cmocka_unit_test_setup(quarantined_memory_is_let_go_later, reset_fake),
+        cmocka_unit_test_setup(what_cannot_be_let_go_yet_is_all_kept, reset_fake),
         cmocka_unit_test_setup(number_names_one_key_while_it_is_registered, reset_fake),
         cmocka_unit_test_setup(key_length_is_limited, reset_fake),
         cmocka_unit_test_setup(query_answers_the_whole_list_in_one_round_trip, reset_fake),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* region.c - see region.h. A batch travels to every worker and back; the last answer ends it. */
+/* region.c - see region.h. A batch travels to every worker and back; the last answer ends it. A worker
+ * does a few of its items a turn: an import or a release is a call into the SDK that takes its time. */
 #include "session/region.h"
 
 #include <errno.h>
@@ -7,6 +8,8 @@
 #include <string.h>
 
 #include "session/worker.h"
+
+#define ITEMS_PER_TURN 32u
 
 enum batch_kind {
     BATCH_IMPORT,
@@ -24,6 +27,8 @@ struct batch_leg {
     struct bc_mail mail;
     struct bc_region_batch *batch;
     uint32_t worker;
+    uint32_t next; /* item */
+    struct bc_task task;
     int *results; /* one per item */
 };
 
@@ -136,6 +141,14 @@ static bool drop_partial(struct bc_region_batch *batch)
     return any;
 }
 
+static enum bc_status status_of(enum batch_kind kind, int rc)
+{
+    if (kind == BATCH_DROP) {
+        return BC_STATUS_INTERNAL;
+    }
+    return rc == -ENOMEM ? BC_STATUS_NO_MEMORY : BC_STATUS_BAD_MEMORY;
+}
+
 static void batch_end(struct bc_region_batch *batch)
 {
     struct bc_regions *regions = batch->regions;
@@ -144,10 +157,11 @@ static void batch_end(struct bc_region_batch *batch)
         for (uint32_t w = 0; region != NULL && w < regions->home->worker_count; w++) {
             int rc = batch->legs[w].results[i];
             if (rc != 0 && batch->statuses[i] == BC_STATUS_OK) {
-                batch->statuses[i] = rc == -ENOMEM ? BC_STATUS_NO_MEMORY : BC_STATUS_BAD_MEMORY;
+                batch->statuses[i] = status_of(batch->kind, rc);
             }
         }
     }
+    regions->sent--;
     if (batch->kind == BATCH_IMPORT) {
         if (drop_partial(batch)) {
             batch->kind = BATCH_DROP;
@@ -176,44 +190,68 @@ static void leg_back(struct bc_mail *mail)
 }
 
 /* In worker leg->worker. */
-static void leg_run(struct bc_mail *mail)
+static void leg_item(struct batch_leg *leg, uint32_t index)
 {
-    struct batch_leg *leg = BC_CONTAINER_OF(mail, struct batch_leg, mail);
     struct bc_region_batch *batch = leg->batch;
     struct bc_worker *worker = batch->regions->home->peers[leg->worker];
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct batch_item *item = &batch->items[i];
-        if (item->region == NULL) {
-            continue;
-        }
-        struct bc_dma_import **import = &item->region->imports[leg->worker];
-        if (batch->kind == BATCH_IMPORT) {
-            leg->results[i] = bc_dma_import(worker->dma, batch->descriptors + item->desc_offset,
+    struct batch_item *item = &batch->items[index];
+    if (item->region == NULL) {
+        return;
+    }
+    struct bc_dma_import **import = &item->region->imports[leg->worker];
+    if (batch->kind == BATCH_IMPORT) {
+        leg->results[index] = bc_dma_import(worker->dma, batch->descriptors + item->desc_offset,
                                             item->desc_len, item->region->len_bytes, import);
-            if (leg->results[i] != 0) {
-                *import = NULL;
-            }
-        } else if (*import != NULL) {
-            /* No request names the region any more, so none of its copies is in flight. */
-            int rc = bc_dma_release(worker->dma, *import);
-            BC_ASSERT(rc == 0);
+        if (leg->results[index] != 0) {
             *import = NULL;
         }
+    } else if (*import != NULL) {
+        /* No request names the region any more, so none of its copies is in flight: what the engine
+         * cannot release now it keeps, unused, until it ends. */
+        leg->results[index] = bc_dma_release(worker->dma, *import);
+        *import = NULL;
+    }
+}
+
+static void leg_run(struct batch_leg *leg)
+{
+    struct bc_worker *home = leg->batch->regions->home;
+    uint32_t end = leg->next + ITEMS_PER_TURN;
+    for (; leg->next < leg->batch->count && leg->next < end; leg->next++) {
+        leg_item(leg, leg->next);
+    }
+    if (leg->next < leg->batch->count) {
+        bc_loop_defer(home->peers[leg->worker]->loop, &leg->task);
+        return;
     }
     leg->mail.deliver = leg_back;
-    bc_loop_send(batch->regions->home->loop, &leg->mail);
+    bc_loop_send(home->loop, &leg->mail);
+}
+
+static void leg_go_on(struct bc_task *task)
+{
+    leg_run(BC_CONTAINER_OF(task, struct batch_leg, task));
+}
+
+static void leg_arrive(struct bc_mail *mail)
+{
+    leg_run(BC_CONTAINER_OF(mail, struct batch_leg, mail));
 }
 
 static void batch_send(struct bc_region_batch *batch)
 {
     struct bc_worker *home = batch->regions->home;
+    batch->regions->sent++;
     batch->legs_left = home->worker_count;
     for (uint32_t w = 0; w < home->worker_count; w++) {
+        struct batch_leg *leg = &batch->legs[w];
         if (batch->kind == BATCH_DROP) {
-            memset(batch->legs[w].results, 0, batch->count * sizeof(int));
+            memset(leg->results, 0, batch->count * sizeof(int));
         }
-        batch->legs[w].mail.deliver = leg_run;
-        bc_loop_send(home->peers[w]->loop, &batch->legs[w].mail);
+        leg->next = 0;
+        leg->task.run = leg_go_on;
+        leg->mail.deliver = leg_arrive;
+        bc_loop_send(home->peers[w]->loop, &leg->mail);
     }
 }
 

@@ -44,7 +44,8 @@ struct bc_regions {
     struct bc_region *table; /* by memory id; allocated lazily up to `max` */
     uint32_t max;
     uint32_t live;
-    uint32_t batches; /* in flight */
+    uint32_t batches; /* in flight: on their way through the workers, or waiting for users to go */
+    uint32_t sent;    /* those of them that are on their way */
     struct bc_worker *home;
 };
 

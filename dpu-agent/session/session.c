@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* session.c - life cycle of a connection, its input and output. */
+/* session.c - life cycle of a connection. */
 #include "session/session.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +11,6 @@
 #include "base/log.h"
 #include "session/session_internal.h"
 
-/* One turn reads at most this often per session, so that a flood does not starve the others. */
-#define READS_PER_TURN         8
 #define REQUESTS_OF_WORKER_MAX 65536u
 #define DROP_RETRY_NS          (100 * BC_NS_PER_MS)
 
@@ -30,29 +27,6 @@ uint8_t *bc_session_scratch(struct bc_session *session, size_t len)
         session->scratch_len = rounded;
     }
     return session->scratch;
-}
-
-void bc_session_schedule_io(struct bc_session *session)
-{
-    if (!session->io_queued && session->state != BC_SESSION_CLOSING) {
-        session->io_queued = true;
-        bc_loop_defer(session->worker->loop, &session->io_task);
-    }
-}
-
-void bc_session_send(struct bc_session *session, uint8_t type, uint64_t request_id,
-                     const void *body, size_t body_len)
-{
-    if (session->state == BC_SESSION_CLOSING || session->close_after_flush) {
-        return;
-    }
-    int rc = bc_channel_send(session->channel, type, request_id, body, body_len);
-    if (rc != 0) {
-        bc_session_close(session, rc == -EAGAIN ? "the client does not read its answers"
-                                                : "an answer could not be queued");
-        return;
-    }
-    bc_session_schedule_io(session);
 }
 
 void bc_session_fail(struct bc_session *session, enum bc_status status, const char *format, ...)
@@ -72,8 +46,15 @@ void bc_session_fail(struct bc_session *session, enum bc_status status, const ch
     if (bc_error_encode(&writer, status, text) == 0 && bc_writer_finish(&writer, &len) == 0) {
         bc_session_send(session, BC_MSG_ERROR, 0, body, len);
     }
-    session->close_after_flush = true;
-    bc_session_schedule_io(session);
+    bc_session_close_after_flush(session);
+}
+
+void bc_session_say_goodbye(struct bc_session *session)
+{
+    if (session->state != BC_SESSION_CLOSING && !session->close_after_flush) {
+        bc_session_send(session, BC_MSG_GOODBYE, 0, NULL, 0);
+        bc_session_close_after_flush(session);
+    }
 }
 
 static void free_session(struct bc_task *task)
@@ -86,6 +67,7 @@ static void free_session(struct bc_task *task)
     bc_regions_fini(&session->regions);
     bc_channel_destroy(session->channel);
     free(session->scratch);
+    free(session->unsent);
     free(session->requests);
     free(session->flows);
     BC_DBG("session", "client %s (%s) is gone", session->name, session->peer);
@@ -130,128 +112,13 @@ void bc_session_close(struct bc_session *session, const char *why)
             session->name, session->peer, why, session->request_count);
     session->state = BC_SESSION_CLOSING;
     bc_timer_stop(session->worker->loop, &session->timer);
+    bc_timer_stop(session->worker->loop, &session->send_timer);
     for (uint32_t i = 0; i < session->request_count; i++) {
         bc_request_cancel(session->requests[i], BC_STATUS_CANCELLED);
     }
     bc_watch_stop(&session->watch, watch_stopped);
-}
-
-/* Sends what is queued; false when the session was closed. */
-static bool flush(struct bc_session *session)
-{
-    const uint8_t *data;
-    size_t len;
-    while (bc_channel_out_peek(session->channel, &data, &len)) {
-        int64_t sent = session->transport->send(session->conn, data, len);
-        if (sent == -EAGAIN) {
-            bc_watch_start(&session->watch, POLLIN | POLLOUT);
-            return true;
-        }
-        if (sent < 0) {
-            bc_session_close(session, "the connection was lost");
-            return false;
-        }
-        bc_channel_out_consume(session->channel, (size_t)sent);
-    }
-    if (session->close_after_flush) {
-        bc_session_close(session, "closed by the agent");
-        return false;
-    }
-    return true;
-}
-
-/* One receive; true when there may be more. */
-static bool receive(struct bc_session *session)
-{
-    uint8_t *space;
-    size_t len;
-    if (bc_channel_in_space(session->channel, &space, &len) != 0) {
-        bc_session_close(session, "out of memory for input");
-        return false;
-    }
-    int64_t got = session->transport->recv(session->conn, space, len);
-    if (got == -EAGAIN) {
-        session->readable = false;
-        return false;
-    }
-    if (got <= 0) {
-        bc_session_close(session,
-                         got == 0 ? "it closed the connection" : "the connection was lost");
-        return false;
-    }
-    bc_channel_in_commit(session->channel, (size_t)got);
-    struct bc_message message;
-    int rc;
-    while ((rc = bc_channel_next(session->channel, &message)) == 1) {
-        bc_session_handle(session, &message);
-        if (session->state == BC_SESSION_CLOSING || session->close_after_flush) {
-            return false;
-        }
-    }
-    if (rc < 0) {
-        bc_session_fail(session, rc == -EMSGSIZE ? BC_STATUS_LIMIT : BC_STATUS_INVALID,
-                        "a frame is not acceptable (%s)",
-                        rc == -EMSGSIZE          ? "too large"
-                        : rc == -EPROTONOSUPPORT ? "another protocol version"
-                                                 : "damaged or not this protocol");
-        return false;
-    }
-    return (size_t)got == len;
-}
-
-static void watch_partial(struct bc_session *session)
-{
-    bool waiting = session->state == BC_SESSION_GREETING || bc_channel_in_partial(session->channel);
-    if (!waiting) {
-        bc_timer_stop(session->worker->loop, &session->timer);
-    } else if (session->timer.heap_index == UINT32_MAX) {
-        bc_timer_start(session->worker->loop, &session->timer,
-                       session->worker->limits->hello_timeout_ms * BC_NS_PER_MS);
-    }
-}
-
-static void io_task(struct bc_task *task)
-{
-    struct bc_session *session = BC_CONTAINER_OF(task, struct bc_session, io_task);
-    session->io_queued = false;
-    if (session->state == BC_SESSION_CLOSING) {
-        bc_session_check_closed(session);
-        return;
-    }
-    bool more = session->readable && !session->close_after_flush;
-    for (uint32_t reads = 0; more && reads < READS_PER_TURN; reads++) {
-        more = receive(session);
-    }
-    if (session->state == BC_SESSION_CLOSING || !flush(session)) {
-        return;
-    }
-    watch_partial(session);
-    if (more) {
-        bc_session_schedule_io(session);
-    }
-}
-
-static void watch_ready(struct bc_watch *watch, uint32_t events)
-{
-    struct bc_session *session = BC_CONTAINER_OF(watch, struct bc_session, watch);
-    if ((events & (POLLIN | POLLHUP | POLLERR)) != 0) {
-        session->readable = true;
-    }
-    if ((events & POLLOUT) != 0) {
-        bc_watch_start(&session->watch, POLLIN);
-    }
-    bc_session_schedule_io(session);
-}
-
-static void timer_expired(struct bc_timer *timer)
-{
-    struct bc_session *session = BC_CONTAINER_OF(timer, struct bc_session, timer);
-    if (session->state == BC_SESSION_CLOSING) {
-        bc_session_check_closed(session);
-    } else if (session->state == BC_SESSION_GREETING) {
-        bc_session_close(session, "it said no HELLO in time");
-    } else {
-        bc_session_close(session, "it stopped inside a message");
+    while (session->unsent_count > 0) {
+        bc_session_finish_unsent(session);
     }
 }
 
@@ -266,7 +133,8 @@ static struct bc_session *session_new(struct bc_sessions *sessions)
     struct bc_channel_options options = {.message_max = limits->message_max};
     session->flows = calloc(workers, sizeof(*session->flows));
     session->requests = calloc(limits->requests_max, sizeof(struct bc_request *));
-    if (session->flows == NULL || session->requests == NULL ||
+    session->unsent = calloc(limits->requests_max, sizeof(struct bc_request *));
+    if (session->flows == NULL || session->requests == NULL || session->unsent == NULL ||
         bc_regions_init(&session->regions, sessions->worker, limits->regions_max) != 0) {
         goto err_free;
     }
@@ -282,6 +150,7 @@ static struct bc_session *session_new(struct bc_sessions *sessions)
     return session;
 
 err_free:
+    free(session->unsent);
     free(session->requests);
     free(session->flows);
     free(session);
@@ -302,19 +171,17 @@ void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_o
     session->transport = transport;
     session->conn = conn;
     session->id = (sessions->next_id++ << 8) | worker->index;
-    session->io_task.run = io_task;
     session->close_task.run = free_session;
     snprintf(session->name, sizeof(session->name), "%s", "?");
     snprintf(session->peer, sizeof(session->peer), "%s", transport->conn_peer(conn));
-    bc_timer_init(&session->timer, timer_expired);
-    bc_watch_init(&session->watch, worker->loop, transport->conn_fd(conn), watch_ready);
+    bc_session_io_init(session);
     bool full = bc_list_empty(&sessions->list) == false &&
                 sessions->list.count >= worker->limits->sessions_max;
     bc_list_push_back(&sessions->list, &session->node);
     bc_counter_add(&sessions->open, 1);
     bc_counter_add(&sessions->accepted, 1);
     bc_timer_start(worker->loop, &session->timer, worker->limits->hello_timeout_ms * BC_NS_PER_MS);
-    bc_watch_start(&session->watch, POLLIN);
+    bc_session_schedule_io(session);
     if (full || sessions->draining) {
         bc_counter_add(&sessions->refused, 1);
         bc_session_fail(session, full ? BC_STATUS_LIMIT : BC_STATUS_SHUTTING_DOWN,
@@ -411,11 +278,8 @@ void bc_sessions_destroy(struct bc_sessions *sessions)
 static void drain_session(struct bc_session *session)
 {
     session->draining = true;
-    if (session->request_count == 0 && session->state != BC_SESSION_CLOSING &&
-        !session->close_after_flush) {
-        bc_session_send(session, BC_MSG_GOODBYE, 0, NULL, 0);
-        session->close_after_flush = true;
-        bc_session_schedule_io(session);
+    if (session->request_count == 0) {
+        bc_session_say_goodbye(session);
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* session_internal.h - what session.c (life cycle and I/O) and session_messages.c share. */
+/* session_internal.h - what session.c (life cycle), session_io.c (input and output) and
+ * session_messages.c share. */
 #ifndef BC_SESSION_SESSION_INTERNAL_H
 #define BC_SESSION_SESSION_INTERNAL_H
 
@@ -19,7 +20,8 @@ struct bc_session {
     struct bc_conn *conn;
     struct bc_channel *channel;
     struct bc_watch watch;
-    struct bc_timer timer; /* HELLO, half messages, retries of the drop */
+    struct bc_timer timer;      /* HELLO, half messages, retries of the drop */
+    struct bc_timer send_timer; /* the client must take its answers */
     struct bc_task io_task;
     struct bc_task close_task;
     enum bc_session_state state;
@@ -27,6 +29,7 @@ struct bc_session {
     uint32_t tenant;
     bool io_queued;
     bool readable;
+    bool unread; /* whole messages may wait in the channel: reading was paused before them */
     bool close_after_flush; /* an ERROR or GOODBYE is on its way out */
     bool draining;
     bool watch_stopped;
@@ -40,9 +43,13 @@ struct bc_session {
     struct bc_flow *flows;        /* one per worker; worker w alone touches flows[w] */
     struct bc_request **requests; /* in flight, in no order */
     uint32_t request_count;
-    uint32_t transfer_count;
+    struct bc_request **unsent; /* a ring of requests_max: done, their answers wait for room */
+    uint32_t unsent_first;
+    uint32_t unsent_count;
     uint64_t bytes_in_flight;
-    uint8_t *scratch; /* answers are encoded here; grows to the largest */
+    size_t out_waiting;       /* bytes of answers in the channel, about */
+    uint32_t regions_counted; /* what regions_now holds of this session */
+    uint8_t *scratch;         /* answers are encoded here; grows to the largest */
     size_t scratch_len;
 };
 
@@ -70,21 +77,33 @@ struct bc_sessions {
 };
 
 /* session.c */
-/* Queues a message; a channel that is full closes the session. */
-void bc_session_send(struct bc_session *session, uint8_t type, uint64_t request_id,
-                     const void *body, size_t body_len);
+void bc_session_close(struct bc_session *session, const char *why);
 /* Answers ERROR, then closes once it is out. */
 void bc_session_fail(struct bc_session *session, enum bc_status status, const char *format, ...)
     BC_PRINTF(3, 4);
-void bc_session_close(struct bc_session *session, const char *why);
-void bc_session_schedule_io(struct bc_session *session);
+/* Answers GOODBYE, then closes once it is out; nothing when it is closing already. */
+void bc_session_say_goodbye(struct bc_session *session);
 /* Goes on closing if what it waited for is there. */
 void bc_session_check_closed(struct bc_session *session);
 /* `len` bytes to encode an answer in; NULL: out of memory (the session was closed). */
 uint8_t *bc_session_scratch(struct bc_session *session, size_t len);
 
+/* session_io.c */
+void bc_session_io_init(struct bc_session *session);
+/* Queues a message; a channel that is full closes the session. */
+void bc_session_send(struct bc_session *session, uint8_t type, uint64_t request_id,
+                     const void *body, size_t body_len);
+/* False: the answer of a finished request waits in `unsent` instead. */
+bool bc_session_has_room(const struct bc_session *session);
+/* Reads nothing more, and closes once everything queued is out, or after hello_timeout_ms. */
+void bc_session_close_after_flush(struct bc_session *session);
+/* Input and output are looked at soon. */
+void bc_session_schedule_io(struct bc_session *session);
+
 /* session_messages.c */
 void bc_session_handle(struct bc_session *session, const struct bc_message *message);
+/* The oldest of `unsent`: answered if the session still is open, and given back. */
+void bc_session_finish_unsent(struct bc_session *session);
 void bc_session_regions_dropped(void *arg, uint64_t request_id, const uint32_t *statuses,
                                 uint32_t count);
 

@@ -59,7 +59,7 @@ static void on_hello(struct bc_session *session, const struct bc_message *messag
     if (status != BC_STATUS_OK) {
         BC_WARN("session", "client %s (%s) refused: %s", session->name, session->peer,
                 bc_status_text(status));
-        session->close_after_flush = true;
+        bc_session_close_after_flush(session);
         return;
     }
     session->tenant = hello.wire.tenant;
@@ -87,17 +87,18 @@ static void send_statuses(struct bc_session *session, uint8_t type, uint64_t req
     bc_session_send(session, type, request_id, body, len);
 }
 
-static void count_regions(struct bc_session *session, int64_t change)
+/* Brings the gauge of all sessions up to date with this one. */
+static void count_regions(struct bc_session *session)
 {
-    bc_counter_add(&session->owner->regions_now, change);
+    bc_counter_add(&session->owner->regions_now,
+                   (int64_t)session->regions.live - (int64_t)session->regions_counted);
+    session->regions_counted = session->regions.live;
 }
 
 static void registered(void *arg, uint64_t request_id, const uint32_t *statuses, uint32_t count)
 {
     struct bc_session *session = arg;
-    for (uint32_t i = 0; i < count; i++) {
-        count_regions(session, statuses[i] == BC_STATUS_OK);
-    }
+    count_regions(session);
     send_statuses(session, BC_MSG_REGISTER_ACK, request_id, statuses, count);
     bc_session_check_closed(session);
 }
@@ -105,9 +106,7 @@ static void registered(void *arg, uint64_t request_id, const uint32_t *statuses,
 static void unregistered(void *arg, uint64_t request_id, const uint32_t *statuses, uint32_t count)
 {
     struct bc_session *session = arg;
-    for (uint32_t i = 0; i < count; i++) {
-        count_regions(session, -(int64_t)(statuses[i] == BC_STATUS_OK));
-    }
+    count_regions(session);
     send_statuses(session, BC_MSG_UNREGISTER_ACK, request_id, statuses, count);
     bc_session_check_closed(session);
 }
@@ -118,7 +117,8 @@ void bc_session_regions_dropped(void *arg, uint64_t request_id, const uint32_t *
     struct bc_session *session = arg;
     (void)request_id;
     (void)statuses;
-    count_regions(session, -(int64_t)count);
+    (void)count;
+    count_regions(session);
     session->dropped = true;
     bc_session_check_closed(session);
 }
@@ -158,10 +158,9 @@ static void on_unregister(struct bc_session *session, const struct bc_message *m
     }
 }
 
-static void request_done(void *arg, struct bc_request *request)
+/* Answers a request that is done, unless the session closes, and gives it back. */
+static void finish_request(struct bc_session *session, struct bc_request *request)
 {
-    struct bc_session *session = arg;
-    struct bc_sessions *owner = session->owner;
     for (uint32_t i = 0; i < session->request_count; i++) {
         if (session->requests[i] == request) {
             session->requests[i] = session->requests[--session->request_count];
@@ -169,7 +168,7 @@ static void request_done(void *arg, struct bc_request *request)
         }
     }
     session->bytes_in_flight -= bc_request_bytes_wanted(request);
-    bc_counter_add(&owner->requests_now, -1);
+    bc_counter_add(&session->owner->requests_now, -1);
     if (session->state != BC_SESSION_CLOSING) {
         size_t room = bc_request_answer_len(request);
         uint8_t *body = bc_session_scratch(session, room);
@@ -181,14 +180,32 @@ static void request_done(void *arg, struct bc_request *request)
             bc_session_send(session, type, bc_request_id(request), body, len);
         }
     }
-    bc_request_record(request, &owner->push_ns, &owner->pull_ns);
     bc_request_put(request);
-    if (session->draining && session->request_count == 0 && !session->close_after_flush) {
-        bc_session_send(session, BC_MSG_GOODBYE, 0, NULL, 0);
-        session->close_after_flush = true;
-        bc_session_schedule_io(session);
+    if (session->draining && session->request_count == 0) {
+        bc_session_say_goodbye(session);
     }
     bc_session_check_closed(session);
+}
+
+void bc_session_finish_unsent(struct bc_session *session)
+{
+    struct bc_request *request = session->unsent[session->unsent_first];
+    session->unsent_first = (session->unsent_first + 1) % session->worker->limits->requests_max;
+    session->unsent_count--;
+    finish_request(session, request);
+}
+
+static void request_done(void *arg, struct bc_request *request)
+{
+    struct bc_session *session = arg;
+    uint32_t max = session->worker->limits->requests_max;
+    bc_request_record(request, &session->owner->push_ns, &session->owner->pull_ns);
+    if (session->state == BC_SESSION_CLOSING || bc_session_has_room(session)) {
+        finish_request(session, request);
+        return;
+    }
+    BC_ASSERT(session->unsent_count < max);
+    session->unsent[(session->unsent_first + session->unsent_count++) % max] = request;
 }
 
 static bool known_request(const struct bc_session *session, uint64_t id)
@@ -300,7 +317,8 @@ static void on_transfer(struct bc_session *session, const struct bc_message *mes
     uint64_t bytes = bc_transfer_bytes(&transfer);
     bool over = session->bytes_in_flight > 0 &&
                 (bytes > limits->bytes_max || session->bytes_in_flight > limits->bytes_max - bytes);
-    if (transfer.wire.entry_count > limits->entries_max || over || bytes == UINT64_MAX) {
+    if (transfer.wire.entry_count > limits->entries_max ||
+        transfer.wire.key_count > limits->entries_max || over || bytes == UINT64_MAX) {
         refuse(session, message, 0, BC_STATUS_LIMIT);
         return;
     }
@@ -388,6 +406,11 @@ static void encode_metric(void *arg, enum bc_metric_kind kind, const char *name,
 
 static void on_stats(struct bc_session *session, const struct bc_message *message)
 {
+    int rc = bc_empty_decode(message->body_len);
+    if (rc != 0) {
+        fail_decode(session, message, rc);
+        return;
+    }
     struct stats_context context = {.len = sizeof(struct bc_wire_list)};
     bc_metrics_visit(session->worker->metrics, measure_metric, &context);
     uint8_t *body = bc_session_scratch(session, context.len);

@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define STAGING_LEN (16u << 20)
+#define DEPTH       4u
+#define CHUNK_LEN   (1u << 20)
+
+enum bed_state {
+    BED_MAKING = 0,
+    BED_RUNNING = 1,
+    BED_ENDED = 2,
+};
+
+/* ---- the connection: one end of a socket pair ----------------------------------------------- */
+
+struct bc_conn {
+    int fd;
+};
+
+static int64_t pair_send(struct bc_conn *conn, const void *data, size_t len)
+{
+    ssize_t sent = send(conn->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? -errno : sent;
+}
+
+static int64_t pair_recv(struct bc_conn *conn, void *data, size_t len)
+{
+    ssize_t got = recv(conn->fd, data, len, MSG_DONTWAIT);
+    return got < 0 ? -errno : got;
+}
+
+static int pair_fd(const struct bc_conn *conn)
+{
+    return conn->fd;
+}
+
+static const char *pair_peer(const struct bc_conn *conn)
+{
+    (void)conn;
+    return "pair";
+}
+
+static void pair_close(struct bc_conn *conn)
+{
+    close(conn->fd);
+    free(conn);
+}
+
+static const struct bc_transport_ops pair_ops = {
+    .name = "pair",
+    .send = pair_send,
+    .recv = pair_recv,
+    .conn_fd = pair_fd,
+    .conn_peer = pair_peer,
+    .close = pair_close,
+};
+
+/* ---- workers -------------------------------------------------------------------------------- */
+
+static struct bed_worker *of(struct bc_dma *dma)
+{
+    return BC_CONTAINER_OF(dma, struct bed_worker, engine.dma);
+}
+
+static int counted_import(struct bc_dma *dma, const void *desc, size_t desc_len, uint64_t len,
+                          struct bc_dma_import **import_out)
+{
+    struct bed_worker *self = of(dma);
+    if (self->import_fail > 0) {
+        self->import_fail--;
+        return -EINVAL;
+    }
+    int rc = self->inner_ops->import(dma, desc, desc_len, len, import_out);
+    if (rc == 0) {
+        __atomic_add_fetch(&self->imports, 1, __ATOMIC_RELAXED);
+    }
+    return rc;
+}
+
+static int counted_release(struct bc_dma *dma, struct bc_dma_import *import)
+{
+    struct bed_worker *self = of(dma);
+    int rc = self->inner_ops->release(dma, import);
+    assert_int_equal(rc, 0); /* never while a copy uses it */
+    __atomic_sub_fetch(&self->imports, 1, __ATOMIC_RELAXED);
+    if (self->release_fail > 0) {
+        self->release_fail--;
+        return -EBUSY;
+    }
+    return 0;
+}
+
+static void make_engine(struct bed_worker *self)
+{
+    struct bc_worker *worker = &self->worker;
+    struct bc_memory_dma_options options = {.loop = worker->loop, .depth = DEPTH};
+    bc_staging_memory(worker->staging, &options.local, &options.local_len);
+    assert_int_equal(bc_memory_dma_create(&options, &self->memory_dma), 0);
+    bc_faulty_dma_init(&self->engine, self->memory_dma, worker->loop, 1 + worker->index);
+    self->inner_ops = self->engine.dma.ops;
+    self->engine_ops = *self->inner_ops;
+    self->engine_ops.import = counted_import;
+    self->engine_ops.release = counted_release;
+    self->engine.dma.ops = &self->engine_ops;
+    worker->dma = &self->engine.dma;
+}
+
+static void make(struct bed_worker *self)
+{
+    struct bed *bed = self->bed;
+    struct bc_worker *worker = &self->worker;
+    struct bc_loop_options loop = {.name = "bed",
+                                   .clock = bed->options.threads ? NULL : &bed->clock};
+    assert_int_equal(bc_loop_create(&loop, &worker->loop), 0);
+    bc_uring_files_init(&worker->files, worker->loop);
+    struct bc_staging_options staging = {.pool_len = STAGING_LEN, .cache_len = STAGING_LEN * 3 / 4};
+    assert_int_equal(bc_staging_create(&staging, bed->metrics, &worker->staging), 0);
+    make_engine(self);
+    struct bc_backend_env env = {
+        .loop = worker->loop,
+        .files = &worker->files.files,
+        .staging = worker->staging,
+        .metrics = bed->metrics,
+        .capacity = staging.cache_len,
+        .worker = worker->index,
+        .workers = worker->worker_count,
+        .handles_max = 256,
+    };
+    struct bc_options_error error = {""};
+    assert_int_equal(bc_backend_dram.create(&env, NULL, &error, &worker->backend), 0);
+    struct bc_pipeline_options pipeline = {
+        .loop = worker->loop,
+        .dma = worker->dma,
+        .backend = worker->backend,
+        .worker = worker->index,
+        .depth = DEPTH,
+        .chunk_len = CHUNK_LEN,
+        .dma_len_max = CHUNK_LEN,
+        .chunks_max = 64,
+        .opens_max = 64,
+        .metrics = bed->metrics,
+    };
+    assert_int_equal(bc_pipeline_create(&pipeline, &worker->pipeline), 0);
+    assert_int_equal(bc_sessions_create(worker, &worker->sessions), 0);
+}
+
+static void note_stopped(struct bc_batch_op *op, int result)
+{
+    (void)result;
+    op->count = 1;
+}
+
+/* In the worker's thread, when no session is left anywhere. */
+static void drop(struct bed_worker *self)
+{
+    struct bc_worker *worker = &self->worker;
+    struct bc_batch_op stop = {.done = note_stopped};
+    worker->backend->ops->stop(worker->backend, &stop);
+    for (uint32_t i = 0; i < BED_TURNS_MAX && stop.count == 0; i++) {
+        bc_loop_turn(worker->loop, 0);
+    }
+    assert_int_equal(stop.count, 1);
+    bc_sessions_destroy(worker->sessions);
+    bc_pipeline_destroy(worker->pipeline);
+    worker->backend->ops->destroy(worker->backend);
+    assert_int_equal(self->imports, 0);
+    bc_dma_destroy(worker->dma);
+    for (uint32_t i = 0; i < BED_TURNS_MAX && bc_loop_in_flight(worker->loop) > 0; i++) {
+        bc_loop_turn(worker->loop, 0);
+    }
+    bc_staging_destroy(worker->staging);
+    bc_loop_destroy(worker->loop);
+}
+
+static void set_state(struct bed_worker *self, uint32_t state)
+{
+    __atomic_store_n(&self->state, state, __ATOMIC_RELEASE);
+}
+
+static void nap(void)
+{
+    struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void await_state(struct bed_worker *self, uint32_t state)
+{
+    for (uint32_t i = 0; i < BED_DEADLINE_MS; i++) {
+        if (__atomic_load_n(&self->state, __ATOMIC_ACQUIRE) >= state) {
+            return;
+        }
+        nap();
+    }
+    fail_msg("a worker did not get on");
+}
+
+static void *thread_main(void *arg)
+{
+    struct bed_worker *self = arg;
+    make(self);
+    set_state(self, BED_RUNNING);
+    bc_loop_run(self->worker.loop);
+    drop(self);
+    set_state(self, BED_ENDED);
+    return NULL;
+}
+
+static void set_limits(struct bed *bed)
+{
+    struct bc_session_limits *limits = &bed->limits;
+    *limits = bed->options.limits;
+    limits->sessions_max = limits->sessions_max != 0 ? limits->sessions_max : 64;
+    limits->requests_max = limits->requests_max != 0 ? limits->requests_max : 32;
+    limits->entries_max = limits->entries_max != 0 ? limits->entries_max : 4096;
+    limits->bytes_max = limits->bytes_max != 0 ? limits->bytes_max : UINT64_C(1) << 40;
+    limits->regions_max = limits->regions_max != 0 ? limits->regions_max : 2048;
+    limits->message_max = BC_MESSAGE_BODY_MAX;
+    limits->object_size_max = BC_OBJECT_SIZE_MAX;
+    limits->chunk_len = CHUNK_LEN;
+    limits->keepalive_ms = 10000;
+    limits->hello_timeout_ms = 1000;
+    limits->agent_name = "bed";
+}
+
+void bed_init(struct bed *bed, const struct bed_options *options)
+{
+    memset(bed, 0, sizeof(*bed));
+    bed->options = *options;
+    set_limits(bed);
+    bc_log_set_level(BC_LOG_ERROR);
+    bc_clock_virtual_init(&bed->clock, BC_NS_PER_S);
+    assert_int_equal(bc_metrics_create(&bed->metrics), 0);
+    bed->memory = malloc(BED_MEMORY_LEN);
+    for (uint32_t i = 0; i < BED_MEMORY_LEN; i++) {
+        bed->memory[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    for (uint32_t w = 0; w < options->workers; w++) {
+        struct bed_worker *self = &bed->workers[w];
+        self->bed = bed;
+        self->worker.index = w;
+        self->worker.worker_count = options->workers;
+        self->worker.peers = bed->peers;
+        self->worker.limits = &bed->limits;
+        self->worker.metrics = bed->metrics;
+        bed->peers[w] = &self->worker;
+    }
+    for (uint32_t w = 0; w < options->workers; w++) {
+        if (options->threads) {
+            assert_int_equal(
+                pthread_create(&bed->workers[w].thread, NULL, thread_main, &bed->workers[w]), 0);
+            await_state(&bed->workers[w], BED_RUNNING);
+        } else {
+            make(&bed->workers[w]);
+        }
+    }
+}
+
+void bed_fini(struct bed *bed)
+{
+    bed_wait_empty(bed);
+    assert_int_equal(bed_metric(bed, "bluecache_session_requests"), 0);
+    assert_int_equal(bed_metric(bed, "bluecache_session_regions"), 0);
+    for (uint32_t w = 0; w < bed->options.workers; w++) {
+        if (!bed->options.threads) {
+            drop(&bed->workers[w]);
+            continue;
+        }
+        bc_loop_stop(bed->workers[w].worker.loop);
+    }
+    for (uint32_t w = 0; bed->options.threads && w < bed->options.workers; w++) {
+        await_state(&bed->workers[w], BED_ENDED);
+        pthread_join(bed->workers[w].thread, NULL);
+    }
+    bc_metrics_destroy(bed->metrics);
+    free(bed->memory);
+}
+
+uint32_t bed_turn(struct bed *bed)
+{
+    uint32_t done = 0;
+    for (uint32_t w = 0; w < bed->options.workers; w++) {
+        done += bc_loop_turn(bed->workers[w].worker.loop, 0);
+    }
+    return done;
+}
+
+void bed_turns(struct bed *bed, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        bed_turn(bed);
+    }
+}
+
+void bed_pass(struct bed *bed, uint64_t ms)
+{
+    for (uint64_t i = 0; i < 10; i++) {
+        bc_clock_virtual_advance(&bed->clock, ms * BC_NS_PER_MS / 10);
+        bed_turns(bed, 20);
+    }
+}
+
+uint32_t bed_sessions(const struct bed *bed)
+{
+    return (uint32_t)bed_metric(bed, "bluecache_session_open");
+}
+
+void bed_wait_empty(struct bed *bed)
+{
+    for (uint32_t i = 0; i < BED_TURNS_MAX && bed_sessions(bed) > 0; i++) {
+        if (bed->options.threads) {
+            nap();
+            continue;
+        }
+        bc_clock_virtual_advance(&bed->clock, BC_NS_PER_MS);
+        bed_turn(bed);
+    }
+    assert_int_equal(bed_sessions(bed), 0);
+}
+
+struct lookup {
+    const char *name;
+    int64_t value;
+    bool found;
+};
+
+static void look(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
+                 int64_t value, const struct bc_histogram *histogram)
+{
+    struct lookup *lookup = arg;
+    (void)kind;
+    (void)help;
+    (void)histogram;
+    if (strcmp(name, lookup->name) == 0) {
+        lookup->value = value;
+        lookup->found = true;
+    }
+}
+
+int64_t bed_metric(const struct bed *bed, const char *name)
+{
+    struct lookup lookup = {.name = name};
+    bc_metrics_visit(bed->metrics, look, &lookup);
+    assert_true(lookup.found);
+    return lookup.value;
+}
+
+/* ---- clients -------------------------------------------------------------------------------- */
+
+struct adoption {
+    struct bc_mail mail;
+    struct bed_worker *worker;
+    struct bc_conn *conn;
+};
+
+static void adopt(struct bc_mail *mail)
+{
+    struct adoption *adoption = BC_CONTAINER_OF(mail, struct adoption, mail);
+    bc_sessions_adopt(adoption->worker->worker.sessions, &pair_ops, adoption->conn);
+    free(adoption);
+}
+
+void bed_connect(struct bed *bed, uint32_t worker, struct bed_client *client)
+{
+    int pair[2];
+    memset(client, 0, sizeof(*client));
+    client->bed = bed;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    client->fd = pair[0];
+    assert_int_equal(bc_channel_create(NULL, &client->channel), 0);
+    struct adoption *adoption = calloc(1, sizeof(*adoption));
+    adoption->mail.deliver = adopt;
+    adoption->worker = &bed->workers[worker];
+    adoption->conn = calloc(1, sizeof(*adoption->conn));
+    adoption->conn->fd = pair[1];
+    bc_loop_send(bed->workers[worker].worker.loop, &adoption->mail);
+    if (!bed->options.threads) {
+        bed_turn(bed);
+    }
+}
+
+void bed_open(struct bed *bed, uint32_t worker, struct bed_client *client)
+{
+    bed_connect(bed, worker, client);
+    bed_hello(client);
+    bed_expect(client, BC_MSG_HELLO_ACK, 1);
+}
+
+void bed_close(struct bed_client *client)
+{
+    close(client->fd);
+    bc_channel_destroy(client->channel);
+    client->channel = NULL;
+}
+
+/* A turn, or a short wait, until the socket has room or data; false when the time is over. */
+static bool wait_a_little(struct bed_client *client, short events, uint32_t *rounds)
+{
+    if (client->bed->options.threads) {
+        struct pollfd poller = {.fd = client->fd, .events = events};
+        return (*rounds)++ == 0 && poll(&poller, 1, BED_DEADLINE_MS) == 1;
+    }
+    bed_turn(client->bed);
+    return (*rounds)++ < BED_MESSAGE_TURNS;
+}
+
+size_t bed_send_some(struct bed_client *client, const void *data, size_t len)
+{
+    ssize_t sent = send(client->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? 0 : (size_t)sent;
+}
+
+void bed_send_raw(struct bed_client *client, const void *data, size_t len)
+{
+    const uint8_t *at = data;
+    uint32_t rounds = 0;
+    while (len > 0) {
+        ssize_t sent = send(client->fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN) {
+            return; /* the agent closed: the test sees it when it reads */
+        }
+        if (sent < 0) {
+            assert_true(wait_a_little(client, POLLOUT, &rounds));
+            continue;
+        }
+        rounds = 0;
+        at += sent;
+        len -= (size_t)sent;
+    }
+}
+
+void bed_send(struct bed_client *client, uint8_t type, uint64_t id, const void *body, size_t len)
+{
+    const uint8_t *data;
+    assert_int_equal(bc_channel_send(client->channel, type, id, body, len), 0);
+    while (bc_channel_out_peek(client->channel, &data, &len)) {
+        bed_send_raw(client, data, len);
+        bc_channel_out_consume(client->channel, len);
+    }
+}
+
+bool bed_receive(struct bed_client *client, struct bc_message *message_out)
+{
+    uint32_t rounds = 0;
+    for (;;) {
+        int rc = bc_channel_next(client->channel, message_out);
+        assert_true(rc >= 0);
+        if (rc == 1) {
+            return true;
+        }
+        uint8_t *space;
+        size_t len;
+        assert_int_equal(bc_channel_in_space(client->channel, &space, &len), 0);
+        ssize_t got = recv(client->fd, space, len, MSG_DONTWAIT);
+        bc_channel_in_commit(client->channel, got > 0 ? (size_t)got : 0);
+        if (got == 0 || (got < 0 && errno != EAGAIN)) {
+            client->closed = true;
+            return false;
+        }
+        if (got > 0) {
+            rounds = 0;
+        } else if (!wait_a_little(client, POLLIN, &rounds)) {
+            return false;
+        }
+    }
+}
+
+struct bc_message bed_expect(struct bed_client *client, uint8_t type, uint64_t id)
+{
+    struct bc_message message;
+    assert_true(bed_receive(client, &message));
+    assert_string_equal(bc_message_type_name(message.type), bc_message_type_name(type));
+    assert_int_equal(message.request_id, id);
+    return message;
+}
+
+void bed_expect_silence(struct bed_client *client, uint32_t turns)
+{
+    uint8_t byte;
+    bed_turns(client->bed, turns);
+    assert_int_equal(recv(client->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+}
+
+void bed_expect_closed(struct bed_client *client)
+{
+    struct bc_message message;
+    assert_false(bed_receive(client, &message));
+    assert_true(client->closed);
+}
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+static void finish_and_send(struct bed_client *client, struct bc_writer *writer, uint8_t type,
+                            uint64_t request, const void *body)
+{
+    size_t len = 0;
+    assert_int_equal(bc_writer_finish(writer, &len), 0);
+    bed_send(client, type, request, body, len);
+}
+
+void bed_hello(struct bed_client *client)
+{
+    uint8_t body[256];
+    struct bc_writer writer;
+    struct bc_hello hello = {
+        .wire = {.version_min = BC_WIRE_VERSION, .version_max = BC_WIRE_VERSION, .name_len = 3},
+        .name = {(const uint8_t *)"bed", 3},
+    };
+    bc_writer_init(&writer, body, sizeof(body));
+    assert_int_equal(bc_hello_encode(&writer, &hello), 0);
+    finish_and_send(client, &writer, BC_MSG_HELLO, 1, body);
+}
+
+void bed_register(struct bed_client *client, uint64_t request, uint32_t id, uint64_t offset,
+                  uint64_t len)
+{
+    uint8_t body[256];
+    struct bc_writer writer;
+    struct bc_memory_region region = {
+        .magic = BC_MEMORY_REGION_MAGIC, .base = client->bed->memory + offset, .len = len};
+    struct bc_memory_desc memory = {
+        .wire = {.memory_id = id,
+                 .generation = 1,
+                 .kind = BC_MEMORY_PCI_EXPORT,
+                 .access = BC_MEMORY_ACCESS_READ | BC_MEMORY_ACCESS_WRITE,
+                 .desc_len = sizeof(region),
+                 .length = len},
+        .descriptor = {(const uint8_t *)&region, sizeof(region)},
+    };
+    bc_writer_init(&writer, body, sizeof(body));
+    assert_int_equal(bc_list_begin_encode(&writer, 1), 0);
+    assert_int_equal(bc_memory_encode(&writer, &memory), 0);
+    finish_and_send(client, &writer, BC_MSG_REGISTER, request, body);
+}
+
+void bed_unregister(struct bed_client *client, uint64_t request, uint32_t id)
+{
+    uint8_t body[64];
+    struct bc_writer writer;
+    struct bc_wire_memory_name name = {.memory_id = id, .generation = 1};
+    bc_writer_init(&writer, body, sizeof(body));
+    assert_int_equal(bc_unregister_encode(&writer, &name, 1), 0);
+    finish_and_send(client, &writer, BC_MSG_UNREGISTER, request, body);
+}
+
+void bed_transfer(struct bed_client *client, uint64_t request, uint8_t op, uint32_t id,
+                  uint32_t first, uint32_t count, uint64_t len, uint32_t deadline_ms)
+{
+    size_t room = bc_transfer_body_len(count, count, count * 16, 0);
+    uint8_t *body = malloc(room);
+    struct bc_writer writer;
+    struct bc_wire_transfer header = {
+        .op = op, .deadline_ms = deadline_ms, .key_count = count, .entry_count = count};
+    bc_writer_init(&writer, body, room);
+    assert_int_equal(bc_transfer_header_encode(&writer, &header), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bc_wire_entry entry = {.key_index = i,
+                                      .memory_id = id,
+                                      .generation = 1,
+                                      .memory_offset = i * len,
+                                      .length = len};
+        assert_int_equal(bc_transfer_entry_encode(&writer, &entry), 0);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        char name[16];
+        int name_len = snprintf(name, sizeof(name), "k%u", first + i);
+        struct bc_key_desc key = {
+            .wire = {.object_size = op == BC_TRANSFER_PUSH ? len : 0},
+            .key = {(const uint8_t *)name, (size_t)name_len},
+        };
+        assert_int_equal(bc_transfer_key_encode(&writer, &key), 0);
+    }
+    finish_and_send(client, &writer, BC_MSG_TRANSFER, request, body);
+    free(body);
+}
+
+void bed_query(struct bed_client *client, uint64_t request, uint8_t type, uint32_t first,
+               uint32_t count)
+{
+    size_t room = sizeof(struct bc_wire_list) + (size_t)count * 18;
+    uint8_t *body = malloc(room);
+    struct bc_writer writer;
+    bc_writer_init(&writer, body, room);
+    assert_int_equal(bc_list_begin_encode(&writer, count), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        char name[16];
+        int name_len = snprintf(name, sizeof(name), "k%u", first + i);
+        bc_writer_u16(&writer, (uint16_t)name_len);
+        bc_writer_copy(&writer, name, (size_t)name_len);
+    }
+    finish_and_send(client, &writer, type, request, body);
+    free(body);
+}
+
+void bed_cancel(struct bed_client *client, uint64_t target)
+{
+    uint8_t body[16];
+    struct bc_writer writer;
+    bc_writer_init(&writer, body, sizeof(body));
+    assert_int_equal(bc_cancel_encode(&writer, target), 0);
+    finish_and_send(client, &writer, BC_MSG_CANCEL, 0, body);
+}
+
+enum bc_status bed_completion(struct bed_client *client, uint64_t request)
+{
+    struct bc_message message = bed_expect(client, BC_MSG_COMPLETION, request);
+    struct bc_completion completion;
+    assert_int_equal(bc_completion_decode(message.body, message.body_len, &completion), 0);
+    return (enum bc_status)completion.wire.status;
+}
+
+enum bc_status bed_status(const struct bc_message *message, uint32_t index)
+{
+    const uint8_t *statuses;
+    uint32_t count;
+    assert_int_equal(bc_statuses_decode(message->body, message->body_len, &statuses, &count), 0);
+    assert_true(index < count);
+    return (enum bc_status)bc_statuses_get(statuses, index);
+}

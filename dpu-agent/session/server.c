@@ -19,9 +19,6 @@ struct bc_server {
     struct bc_listener *listener;
     struct bc_watch watch;
     struct bc_timer pause;
-    struct bc_task again;
-    bool again_queued;
-    bool stopping;
     uint32_t next_worker;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -59,51 +56,40 @@ static void hand_over(struct bc_server *server, struct bc_conn *conn)
     bc_loop_send(worker->loop, &handover->mail);
 }
 
-static void accept_some(struct bc_server *server)
+/* The connection that waits keeps the listener readable: it is not looked at while pausing. */
+static void pause_accepting(struct bc_server *server, int rc)
 {
-    for (uint32_t i = 0; i < ACCEPTS_PER_TURN && !server->stopping; i++) {
+    BC_WARN("server", "cannot accept: %s; pausing (raise the limit of open files?)", strerror(-rc));
+    bc_watch_start(&server->watch, 0);
+    bc_timer_start(server->worker->loop, &server->pause, PAUSE_NS);
+}
+
+/* What is left after so many is told by the watch again. */
+static void ready(struct bc_watch *watch, uint32_t events)
+{
+    struct bc_server *server = BC_CONTAINER_OF(watch, struct bc_server, watch);
+    (void)events;
+    for (uint32_t i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct bc_conn *conn;
         int rc = server->transport->accept(server->listener, &conn);
         if (rc == -EAGAIN) {
             return;
         }
-        if (rc == -ECONNABORTED || rc == -EINTR) {
-            continue;
+        if (rc == -ECONNABORTED) {
+            continue; /* it left before it was accepted */
         }
         if (rc != 0) {
-            BC_WARN("server", "cannot accept: %s; pausing (raise the limit of open files?)",
-                    strerror(-rc));
-            /* The descriptor stays readable: no use in hearing about it meanwhile. */
-            bc_watch_start(&server->watch, 0);
-            bc_timer_start(server->worker->loop, &server->pause, PAUSE_NS);
+            pause_accepting(server, rc);
             return;
         }
         hand_over(server, conn);
     }
-    if (!server->again_queued && !server->stopping) {
-        server->again_queued = true;
-        bc_loop_defer(server->worker->loop, &server->again);
-    }
-}
-
-static void ready(struct bc_watch *watch, uint32_t events)
-{
-    (void)events;
-    accept_some(BC_CONTAINER_OF(watch, struct bc_server, watch));
-}
-
-static void accept_again(struct bc_task *task)
-{
-    struct bc_server *server = BC_CONTAINER_OF(task, struct bc_server, again);
-    server->again_queued = false;
-    accept_some(server);
 }
 
 static void pause_over(struct bc_timer *timer)
 {
     struct bc_server *server = BC_CONTAINER_OF(timer, struct bc_server, pause);
     bc_watch_start(&server->watch, POLLIN);
-    accept_some(server);
 }
 
 int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *transport,
@@ -120,7 +106,6 @@ int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *tr
     }
     server->worker = worker;
     server->transport = transport;
-    server->again.run = accept_again;
     bc_timer_init(&server->pause, pause_over);
     *server_out = server;
     return 0;
@@ -148,7 +133,6 @@ static void watch_stopped(struct bc_watch *watch)
 
 void bc_server_stop(struct bc_server *server, void (*stopped)(void *arg), void *arg)
 {
-    server->stopping = true;
     server->stopped = stopped;
     server->stopped_arg = arg;
     bc_timer_stop(server->worker->loop, &server->pause);

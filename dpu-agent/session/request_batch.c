@@ -57,64 +57,59 @@ static bool key_ok(const struct bc_bytes *key)
     return key->len > 0 && key->len <= BC_KEY_LEN_MAX;
 }
 
-/* Hands every key to its worker's leg; the legs' arrays are cut from one array by prior counts. */
-static void sort_keys(struct bc_request *request, struct bc_keys_iter iter)
+/* The worker of every key that is one, BC_WORKERS_MAX for the others, and how many keys each gets. */
+static void assign_keys(struct bc_request *request, struct bc_keys_iter iter, uint8_t *owners,
+                        uint32_t *counts)
 {
     struct bc_bytes bytes;
     for (uint32_t place = 0; bc_keys_next(&iter, &bytes); place++) {
+        owners[place] = BC_WORKERS_MAX;
         if (!key_ok(&bytes)) {
             request->results[place].result = -ENAMETOOLONG;
             continue;
         }
         struct bc_hash128 hash = bc_hash_key(request->env.tenant, bytes.data, bytes.len);
-        struct bc_leg *leg = &request->legs[bc_worker_of(request->env.home, hash)->index];
+        owners[place] = (uint8_t)bc_worker_of(request->env.home, hash)->index;
+        counts[owners[place]]++;
+    }
+}
+
+static void make_legs(struct bc_request *request, const uint32_t *counts)
+{
+    struct bc_worker *home = request->env.home;
+    for (uint32_t w = 0; w < home->worker_count; w++) {
+        struct bc_leg *leg = &request->legs[w];
+        leg->request = request;
+        leg->worker = home->peers[w];
+        leg->keys = bc_request_alloc(request, counts[w] * sizeof(*leg->keys));
+        leg->results = bc_request_alloc(request, counts[w] * sizeof(*leg->results));
+        leg->places = bc_request_alloc(request, counts[w] * sizeof(*leg->places));
+    }
+}
+
+static void fill_legs(struct bc_request *request, struct bc_keys_iter iter, const uint8_t *owners)
+{
+    struct bc_bytes bytes;
+    for (uint32_t place = 0; bc_keys_next(&iter, &bytes); place++) {
+        if (owners[place] == BC_WORKERS_MAX) {
+            continue;
+        }
+        struct bc_leg *leg = &request->legs[owners[place]];
         leg->keys[leg->count] = (struct bc_object_key){
             .tenant = request->env.tenant,
             .key_len = (uint32_t)bytes.len,
             .key = bytes.data,
-            .hash = hash,
+            .hash = bc_hash_key(request->env.tenant, bytes.data, bytes.len),
         };
         leg->places[leg->count] = place;
         leg->count++;
     }
 }
 
-int bc_request_start_batch(struct bc_request *request, const void *body, size_t body_len)
+static void launch(struct bc_request *request)
 {
     struct bc_worker *home = request->env.home;
-    uint32_t workers = home->worker_count;
-    uint32_t count = 0;
-    struct bc_keys_iter iter;
-    int rc = bc_keys_decode(body, body_len, &count, &iter);
-    if (rc != 0) {
-        return rc;
-    }
-    /* Every leg could get every key: with few workers the simple bound costs little. */
-    size_t per_leg = count * (sizeof(struct bc_object_key) + sizeof(struct bc_object_result) +
-                              sizeof(uint32_t)) +
-                     4 * 16;
-    rc = bc_request_reserve(request, body_len + count * sizeof(struct bc_object_result) +
-                                         workers * (sizeof(struct bc_leg) + per_leg) + 8 * 16);
-    if (rc != 0) {
-        return rc;
-    }
-    request->body = bc_request_alloc(request, body_len);
-    memcpy(request->body, body, body_len);
-    rc = bc_keys_decode(request->body, body_len, &count, &iter);
-    BC_ASSERT(rc == 0);
-    request->key_count = count;
-    request->results = bc_request_alloc(request, count * sizeof(*request->results));
-    request->legs = bc_request_alloc(request, workers * sizeof(*request->legs));
-    for (uint32_t w = 0; w < workers; w++) {
-        struct bc_leg *leg = &request->legs[w];
-        leg->request = request;
-        leg->worker = home->peers[w];
-        leg->keys = bc_request_alloc(request, count * sizeof(*leg->keys));
-        leg->results = bc_request_alloc(request, count * sizeof(*leg->results));
-        leg->places = bc_request_alloc(request, count * sizeof(*leg->places));
-    }
-    sort_keys(request, iter);
-    for (uint32_t w = 0; w < workers; w++) {
+    for (uint32_t w = 0; w < home->worker_count; w++) {
         struct bc_leg *leg = &request->legs[w];
         if (leg->count == 0) {
             continue;
@@ -127,5 +122,40 @@ int bc_request_start_batch(struct bc_request *request, const void *body, size_t 
             bc_loop_send(leg->worker->loop, &leg->mail);
         }
     }
+}
+
+/* What a request of `count` keys needs, however they spread over the workers. */
+static size_t arena_len(size_t body_len, size_t count, size_t workers)
+{
+    size_t per_key = sizeof(uint8_t) + sizeof(uint32_t) + sizeof(struct bc_object_key) +
+                     2 * sizeof(struct bc_object_result);
+    return body_len + count * per_key + workers * (sizeof(struct bc_leg) + 3 * 16) + 4 * 16;
+}
+
+int bc_request_start_batch(struct bc_request *request, const void *body, size_t body_len)
+{
+    uint32_t workers = request->env.home->worker_count;
+    uint32_t counts[BC_WORKERS_MAX] = {0};
+    uint32_t count = 0;
+    struct bc_keys_iter iter;
+    int rc = bc_keys_decode(body, body_len, &count, &iter);
+    if (rc == 0) {
+        rc = bc_request_reserve(request, arena_len(body_len, count, workers));
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    request->body = bc_request_alloc(request, body_len);
+    memcpy(request->body, body, body_len);
+    rc = bc_keys_decode(request->body, body_len, &count, &iter);
+    BC_ASSERT(rc == 0);
+    request->key_count = count;
+    request->results = bc_request_alloc(request, count * sizeof(*request->results));
+    request->legs = bc_request_alloc(request, workers * sizeof(*request->legs));
+    uint8_t *owners = bc_request_alloc(request, count);
+    assign_keys(request, iter, owners, counts);
+    make_legs(request, counts);
+    fill_legs(request, iter, owners);
+    launch(request);
     return 0;
 }

@@ -14,6 +14,7 @@
 enum admit {
     ADMIT_DONE,    /* something was issued, or the job left the queue */
     ADMIT_BLOCKED, /* the backend said "not now", or too many objects are open */
+    ADMIT_OPENING, /* nothing to do until an object that is being opened is open */
     ADMIT_STOP,    /* a table of the pipeline is exhausted */
 };
 
@@ -45,13 +46,14 @@ static uint64_t push_cost(const struct bc_drr_flow *drr_flow)
     return bc_max_u64(1, bc_min_u64(left, job->pipeline->options.chunk_len));
 }
 
-/* Objects are opened a little ahead of their reads, so that opening one overlaps reading another. */
+/* Objects are opened a little ahead of their reads, so that opening one overlaps reading another; one
+ * client leaves handles to the others. */
 static bool opens_next(const struct bc_flow *flow)
 {
     if (bc_list_empty(&flow->pull_waiting)) {
         return false;
     }
-    if (bc_list_empty(&flow->pull_jobs)) {
+    if (bc_list_empty(&flow->pull_jobs) && flow->opening == 0) {
         return true;
     }
     const struct bc_pipeline *pipeline = first_job(&flow->pull_waiting)->pipeline;
@@ -66,7 +68,7 @@ static uint64_t pull_cost(const struct bc_drr_flow *drr_flow)
         return 1;
     }
     const struct bc_job *job = first_job(&flow->pull_jobs);
-    if (job->next_piece >= job->piece_count) {
+    if (job == NULL || job->next_piece >= job->piece_count) {
         return 1;
     }
     uint64_t left = job->pieces[job->next_piece].len - job->next_piece_offset;
@@ -273,7 +275,8 @@ static enum admit admit_pull_chunk(struct bc_pipeline *pipeline, struct bc_job *
 static enum admit admit_pull(struct bc_pipeline *pipeline, struct bc_flow *flow)
 {
     if (!opens_next(flow)) {
-        return admit_pull_chunk(pipeline, first_job(&flow->pull_jobs));
+        struct bc_job *job = first_job(&flow->pull_jobs);
+        return job != NULL ? admit_pull_chunk(pipeline, job) : ADMIT_OPENING;
     }
     if (pipeline->gets_open >= pipeline->options.opens_max) {
         return ADMIT_BLOCKED;
@@ -319,6 +322,8 @@ static void run_pull(struct bc_pipeline *pipeline)
         if (outcome == ADMIT_BLOCKED) {
             bc_counter_add(&pipeline->waits, 1);
             block(&pipeline->blocked_pull, &flow->pull_blocked, &pipeline->pull, drr_flow);
+        } else if (outcome == ADMIT_OPENING) {
+            bc_drr_deactivate(&pipeline->pull, drr_flow);
         } else if (outcome == ADMIT_STOP) {
             drr_flow->deficit_bytes += cost;
             return;

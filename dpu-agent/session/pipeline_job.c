@@ -149,6 +149,11 @@ static void open_done(struct bc_open_op *op, int result)
     struct bc_job *job = BC_CONTAINER_OF(op, struct bc_job, open_op);
     struct bc_pipeline *pipeline = job->pipeline;
     job->flow->opening--;
+    if (!bc_list_empty(&job->flow->pull_waiting)) {
+        /* It may have been waiting for this one only. */
+        bc_drr_activate(&pipeline->pull, &job->flow->pull);
+        bc_pipeline_kick(pipeline);
+    }
     if (result != 0) {
         pipeline->gets_open--;
         if (result == -EAGAIN && !job->failed) {

@@ -39,7 +39,8 @@ struct test_job {
     bool done;
 };
 
-static void setup_with(struct world *world, uint32_t depth, uint64_t memory_len)
+static void setup_opens(struct world *world, uint32_t depth, uint64_t memory_len,
+                        uint32_t opens_max)
 {
     memset(world, 0, sizeof(*world));
     bc_clock_virtual_init(&world->clock, BC_NS_PER_S);
@@ -55,7 +56,7 @@ static void setup_with(struct world *world, uint32_t depth, uint64_t memory_len)
         .chunk_len = CHUNK,
         .dma_len_max = 2 * CHUNK,
         .chunks_max = 64,
-        .opens_max = 8,
+        .opens_max = opens_max,
     };
     assert_int_equal(bc_pipeline_create(&options, &world->pipeline), 0);
     world->memory.base = malloc(memory_len);
@@ -66,6 +67,11 @@ static void setup_with(struct world *world, uint32_t depth, uint64_t memory_len)
     }
     world->region.len_bytes = memory_len;
     world->region.imports[0] = (struct bc_dma_import *)(void *)&world->memory;
+}
+
+static void setup_with(struct world *world, uint32_t depth, uint64_t memory_len)
+{
+    setup_opens(world, depth, memory_len, 8);
 }
 
 static void teardown(struct world *world)
@@ -352,6 +358,65 @@ static void more_objects_than_may_be_open_at_once(void **state)
     free(jobs);
 }
 
+/* However slow opening is, and however many objects a client asks for. */
+static void one_client_leaves_handles_to_the_others(void **state)
+{
+    (void)state;
+    enum { JOBS = 61, OPENS_MAX = 64 };
+    struct world world;
+    struct bc_flow flows[2];
+    struct test_job *jobs = calloc(JOBS, sizeof(*jobs));
+    setup_opens(&world, 2, 8 * MIB, OPENS_MAX);
+    bc_flow_init(&flows[0]);
+    bc_flow_init(&flows[1]);
+    fake_backend_store(&world.backend, "k", world.memory.base, 64 * KIB);
+    world.backend.hold = true;
+    for (int i = 0; i < JOBS; i++) {
+        prepare(&jobs[i], BC_TRANSFER_PULL, &flows[i == JOBS - 1], "k", 64 * KIB);
+        piece(&world, &jobs[i], (uint64_t)i * 64 * KIB, 0, 64 * KIB);
+        if (i < JOBS - 1) {
+            bc_pipeline_start(world.pipeline, &jobs[i].job);
+        }
+    }
+    turns(&world, 20);
+    uint32_t taken = world.backend.gets_open;
+    assert_true(taken >= 2 && taken <= OPENS_MAX / 2);
+    bc_pipeline_start(world.pipeline, &jobs[JOBS - 1].job);
+    turns(&world, 20);
+    assert_int_equal(world.backend.gets_open, taken + 1);
+    fake_backend_release(&world.backend);
+    for (int i = 0; i < JOBS; i++) {
+        run_until(&world, &jobs[i].done, true);
+        assert_int_equal(jobs[i].job.status, BC_STATUS_OK);
+    }
+    free(jobs);
+    teardown(&world);
+}
+
+/* A client whose opens all fail goes on with the objects behind them. */
+static void failed_opens_make_room_for_the_next(void **state)
+{
+    (void)state;
+    enum { JOBS = 100 };
+    struct world world;
+    struct bc_flow flow;
+    struct test_job *jobs = calloc(JOBS, sizeof(*jobs));
+    setup_opens(&world, 2, 8 * MIB, 64);
+    bc_flow_init(&flow);
+    fake_backend_store(&world.backend, "k", world.memory.base, 64 * KIB);
+    for (int i = 0; i < JOBS; i++) {
+        prepare(&jobs[i], BC_TRANSFER_PULL, &flow, i == JOBS - 1 ? "k" : "none", 64 * KIB);
+        piece(&world, &jobs[i], (uint64_t)i * 64 * KIB, 0, 64 * KIB);
+        bc_pipeline_start(world.pipeline, &jobs[i].job);
+    }
+    for (int i = 0; i < JOBS; i++) {
+        run_until(&world, &jobs[i].done, true);
+        assert_int_equal(jobs[i].job.status, i == JOBS - 1 ? BC_STATUS_OK : BC_STATUS_NOT_FOUND);
+    }
+    free(jobs);
+    teardown(&world);
+}
+
 /* A client that waits for space must not hold up what another one has begun. */
 static void blocked_client_does_not_stop_the_others(void **state)
 {
@@ -492,6 +557,8 @@ int main(void)
         cmocka_unit_test(small_request_waits_behind_at_most_two_chunks),
         cmocka_unit_test(waits_for_the_backend_and_goes_on),
         cmocka_unit_test(more_objects_than_may_be_open_at_once),
+        cmocka_unit_test(one_client_leaves_handles_to_the_others),
+        cmocka_unit_test(failed_opens_make_room_for_the_next),
         cmocka_unit_test(blocked_client_does_not_stop_the_others),
         cmocka_unit_test(cancel_at_every_step_ends_once_and_leaks_nothing),
         cmocka_unit_test(cancel_waits_for_copies_in_flight),

@@ -53,7 +53,7 @@ static void serve(int socket, void *ring, size_t len)
     }
 }
 
-static void child_main(int socket, const char *kind, size_t len, bc_host_side_export_fn export)
+static void child_main(int socket, const char *kind, size_t len, bc_host_side_export_fn make_desc)
 {
     static struct hello hello;
     void *ring;
@@ -63,7 +63,7 @@ static void child_main(int socket, const char *kind, size_t len, bc_host_side_ex
     (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
     ring = bc_ring_alloc(kind, len);
     hello.addr = (uint64_t)(uintptr_t)ring;
-    hello.desc_len = export != NULL ? export(ring, len, hello.desc) : 0;
+    hello.desc_len = make_desc != NULL ? make_desc(ring, len, hello.desc) : 0;
     if (send(socket, &hello, sizeof(hello), MSG_NOSIGNAL) == (ssize_t)sizeof(hello)) {
         serve(socket, ring, len);
     }
@@ -83,7 +83,7 @@ static void receive(const struct bc_host_side *side, void *into, size_t len)
 }
 
 void bc_host_side_start(struct bc_host_side *side, const char *kind, size_t len,
-                        bc_host_side_export_fn export)
+                        bc_host_side_export_fn make_desc)
 {
     static struct hello hello;
     struct timeval deadline = {.tv_sec = ANSWER_S};
@@ -99,7 +99,7 @@ void bc_host_side_start(struct bc_host_side *side, const char *kind, size_t len,
     }
     if (side->pid == 0) {
         (void)close(pair[0]);
-        child_main(pair[1], kind, len, export);
+        child_main(pair[1], kind, len, make_desc);
     }
     (void)close(pair[1]);
     side->socket = pair[0];

@@ -24,9 +24,9 @@ struct bc_host_side {
 typedef uint32_t (*bc_host_side_export_fn)(void *ring, size_t len,
                                            uint8_t desc[BC_HOST_SIDE_DESC_MAX]);
 
-/* Before this process has threads. `kind` as for bc_ring_alloc; `export` may be NULL. */
+/* Before this process has threads. `kind` as for bc_ring_alloc; `make_desc` may be NULL. */
 void bc_host_side_start(struct bc_host_side *side, const char *kind, size_t len,
-                        bc_host_side_export_fn export);
+                        bc_host_side_export_fn make_desc);
 
 void bc_host_side_fill(struct bc_host_side *side, uint64_t seed);
 void bc_host_side_spoil(struct bc_host_side *side);

@@ -4,11 +4,13 @@
  *
  *   push_pull addr=HOST:PORT [memory=shared|malloc] [ring=BYTES] [agent=PID]
  *
- *   round COUNT SIZE REQUESTS WINDOW SEED CHECK REMOVE
- *       Pushes REQUESTS requests of COUNT objects of SIZE bytes, WINDOW of them in flight, under fresh keys,
- *       then pulls them. One clock runs from the first submit to the last completion of each. CHECK 1 looks
+ *   round COUNT SIZE REQUESTS WINDOW SEED CHECK
+ *       Pushes REQUESTS requests of COUNT objects of SIZE bytes, WINDOW of them in flight, under the fresh
+ *       keys bench/SEED/0, 1, ..., then pulls them. One clock runs from the first submit to the last completion of each. CHECK 1 looks
  *       at every object (and stops between two laps of the ring to do so), CHECK 0 at those that are still
  *       in the ring at the end, which are all of them when the ring holds that many.
+ *   remove PREFIX COUNT
+ *       Removes the objects PREFIX0, PREFIX1, ..., those that are not there too.
  *   latency PULLS SIZE wait|spin SEED
  *       Pulls one object at a time, each from and to memory that was not touched lately.
  *
@@ -124,7 +126,7 @@ static void prepare(struct round *round, enum bc_op op)
         entry->length = round->size;
         entry->key = round->keys[i];
         entry->key_len = (size_t)snprintf(round->keys[i], sizeof(round->keys[i]),
-                                          "bench/%" PRIx64 "/%" PRIu64, round->seed, i);
+                                          "bench/%" PRIu64 "/%" PRIu64, round->seed, i);
     }
 }
 
@@ -186,26 +188,6 @@ static uint64_t pull(struct round *round, bool check_all, struct used *total)
     return round->requests * round->count;
 }
 
-static void remove_all(const struct round *round)
-{
-    struct bc_key keys[REMOVE_BATCH];
-    uint64_t objects = round->requests * round->count;
-
-    for (uint64_t first = 0; first < objects; first += REMOVE_BATCH) {
-        uint64_t count = objects - first < REMOVE_BATCH ? objects - first : REMOVE_BATCH;
-        int rc;
-
-        for (uint64_t i = 0; i < count; i++) {
-            keys[i] = (struct bc_key){.data = round->entries[first + i].key,
-                                      .len = round->entries[first + i].key_len};
-        }
-        rc = bc_remove(round->subject->client, keys, count, 0, NULL);
-        if (rc != 0) {
-            bc_harness_fail("bc_remove: %s", strerror(-rc));
-        }
-    }
-}
-
 static void open_round(struct round *round)
 {
     uint64_t objects = round->requests * round->count;
@@ -234,21 +216,17 @@ static void do_round(struct subject *subject, const char *line)
     struct used pull_used = {0};
     uint64_t checked;
     unsigned check_all;
-    unsigned remove;
 
-    if (sscanf(line, "round %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %u %u",
-               &round.count, &round.size, &round.requests, &round.window, &round.seed, &check_all,
-               &remove) != 7) {
-        bc_harness_fail("round takes seven numbers");
+    if (sscanf(line, "round %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %u",
+               &round.count, &round.size, &round.requests, &round.window, &round.seed,
+               &check_all) != 6) {
+        bc_harness_fail("round takes six numbers");
     }
     open_round(&round);
     prepare(&round, BC_PUSH);
     bc_ring_fill(subject->ring, subject->ring_len + LAPS_MAX * LAP_SHIFT, round.seed);
     run(&round, BC_PUSH, 0, round.requests, &push_used);
     checked = pull(&round, check_all != 0, &pull_used);
-    if (remove != 0) {
-        remove_all(&round);
-    }
     bc_harness_answer("{\"bytes\": %" PRIu64 ", \"checked\": %" PRIu64 ", \"push_ns\": %" PRIu64
                       ", \"push_cpu_ns\": %" PRIu64 ", \"push_agent_cpu_ns\": %" PRIu64
                       ", \"pull_ns\": %" PRIu64 ", \"pull_cpu_ns\": %" PRIu64
@@ -258,6 +236,40 @@ static void do_round(struct subject *subject, const char *line)
                       pull_used.agent_cpu_ns);
     free(round.entries);
     free(round.keys);
+}
+
+/* ---- remove --------------------------------------------------------------------------------- */
+
+static void remove_some(struct subject *subject, const char *prefix, uint64_t first, uint64_t count)
+{
+    static char names[REMOVE_BATCH][KEY_ROOM];
+    struct bc_key keys[REMOVE_BATCH];
+    int rc;
+
+    for (uint64_t i = 0; i < count; i++) {
+        keys[i] = (struct bc_key){
+            .data = names[i],
+            .len = (size_t)snprintf(names[i], KEY_ROOM, "%s%" PRIu64, prefix, first + i)};
+    }
+    rc = bc_remove(subject->client, keys, count, 0, NULL);
+    if (rc != 0) {
+        bc_harness_fail("bc_remove: %s", strerror(-rc));
+    }
+}
+
+static void do_remove(struct subject *subject, const char *line)
+{
+    char prefix[KEY_ROOM / 2];
+    uint64_t objects;
+
+    if (sscanf(line, "remove %23s %" SCNu64, prefix, &objects) != 2) {
+        bc_harness_fail("remove takes a prefix and a number");
+    }
+    for (uint64_t first = 0; first < objects; first += REMOVE_BATCH) {
+        remove_some(subject, prefix, first,
+                    objects - first < REMOVE_BATCH ? objects - first : REMOVE_BATCH);
+    }
+    bc_harness_answer("{\"removed\": %" PRIu64 "}", objects);
 }
 
 /* ---- latency -------------------------------------------------------------------------------- */
@@ -270,7 +282,7 @@ static void latency_entry(const struct subject *subject, uint64_t object, uint64
                           .memory_offset = object * size,
                           .length = size,
                           .key = key,
-                          .key_len = (size_t)snprintf(key, KEY_ROOM, "latency/%" PRIx64 "/%" PRIu64,
+                          .key_len = (size_t)snprintf(key, KEY_ROOM, "latency/%" PRIu64 "/%" PRIu64,
                                                       subject->latency_seed, object)};
 }
 
@@ -385,6 +397,8 @@ int main(int argc, char **argv)
     while (bc_harness_command(line)) {
         if (strncmp(line, "round ", 6) == 0) {
             do_round(&subject, line);
+        } else if (strncmp(line, "remove ", 7) == 0) {
+            do_remove(&subject, line);
         } else if (strncmp(line, "latency ", 8) == 0) {
             do_latency(&subject, line);
         } else {

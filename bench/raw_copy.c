@@ -29,6 +29,11 @@ struct copier {
     uint64_t chunk;
 };
 
+struct used {
+    uint64_t ns;
+    uint64_t cpu_ns;
+};
+
 typedef void (*copy_fn)(const struct copier *copier, bool from_host, uint64_t offset, uint64_t len);
 
 static void copy_memcpy(const struct copier *copier, bool from_host, uint64_t offset, uint64_t len)
@@ -110,16 +115,20 @@ static bool host_check(struct copier *copier, uint64_t seed)
                                   : bc_host_side_check(&copier->host, seed);
 }
 
-static uint64_t run(const struct copier *copier, copy_fn copy, bool from_host, uint64_t bytes,
-                    uint64_t size)
+static struct used run(const struct copier *copier, copy_fn copy, bool from_host, uint64_t bytes,
+                       uint64_t size)
 {
     uint64_t piece = size < copier->chunk ? size : copier->chunk;
-    uint64_t begin = bc_harness_now_ns();
+    uint64_t begin_cpu_ns = bc_harness_cpu_ns();
+    uint64_t begin_ns = bc_harness_now_ns();
+    struct used used;
 
     for (uint64_t at = 0; at < bytes; at += piece) {
         copy(copier, from_host, at, bytes - at < piece ? bytes - at : piece);
     }
-    return bc_harness_now_ns() - begin;
+    used.ns = bc_harness_now_ns() - begin_ns;
+    used.cpu_ns = bc_harness_cpu_ns() - begin_cpu_ns;
+    return used;
 }
 
 static void do_round(struct copier *copier, const char *line)
@@ -129,8 +138,8 @@ static void do_round(struct copier *copier, const char *line)
     uint64_t requests;
     uint64_t seed;
     uint64_t bytes;
-    uint64_t push_ns;
-    uint64_t pull_ns;
+    struct used push;
+    struct used pull;
     char name[16];
     copy_fn copy;
 
@@ -145,19 +154,19 @@ static void do_round(struct copier *copier, const char *line)
     }
     host_fill(copier, seed);
     bc_ring_spoil(copier->ring, copier->ring_len);
-    push_ns = run(copier, copy, true, bytes, size);
+    push = run(copier, copy, true, bytes, size);
     if (!bc_ring_check(copier->ring, bytes, seed, 0)) {
         bc_harness_fail("other bytes came from the host");
     }
     bc_ring_fill(copier->ring, copier->ring_len, seed + 1);
     host_spoil(copier);
-    pull_ns = run(copier, copy, false, bytes, size);
+    pull = run(copier, copy, false, bytes, size);
     if (bytes == copier->ring_len && !host_check(copier, seed + 1)) {
         bc_harness_fail("other bytes came to the host");
     }
-    bc_harness_answer("{\"bytes\": %" PRIu64 ", \"push_ns\": %" PRIu64 ", \"pull_ns\": %" PRIu64
-                      "}",
-                      bytes, push_ns, pull_ns);
+    bc_harness_answer("{\"bytes\": %" PRIu64 ", \"push_ns\": %" PRIu64 ", \"push_cpu_ns\": %" PRIu64
+                      ", \"pull_ns\": %" PRIu64 ", \"pull_cpu_ns\": %" PRIu64 "}",
+                      bytes, push.ns, push.cpu_ns, pull.ns, pull.cpu_ns);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures BlueCache beside what limits it on this machine, and prints the ratios: docs/benchmarks.md explains
+every row. Exit status: 0 measured, 1 something of BlueCache's failed, 2 usage."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+
+import machine
+import parts
+import report
+from programs import Failure
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+FORMAT = 1
+RING_MIN = 64 << 20  # one request of the largest shape
+MEMORY_FACTOR = 8    # rings that are in memory at the same time, and a little
+
+
+def size(text):
+    found = re.fullmatch(r"(\d+)([KMG]?)", text)
+    if not found:
+        raise argparse.ArgumentTypeError("%s: a number, with K, M or G behind it if need be" % text)
+    return int(found.group(1)) << {"": 0, "K": 10, "M": 20, "G": 30}[found.group(2)]
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(
+        prog="bench/run.py", description="Measures BlueCache beside what limits it on this machine. Prints ratios.")
+    parser.add_argument("--quick", action="store_true", help="about 2 minutes: fewer pairs, less data")
+    parser.add_argument("--only", action="append", choices=sorted(parts.PARTS), metavar="PART",
+                        help="dram, posix or latency; may be repeated (default: all)")
+    parser.add_argument("--json", metavar="FILE", help="write the result there as well")
+    parser.add_argument("--build", metavar="DIR", default=os.path.join(ROOT, "build", "release"),
+                        help="build directory, preset release (default: build/release)")
+    parser.add_argument("--root", metavar="DIR",
+                        help="where files of the posix part are made, and removed (default: the build directory)")
+    parser.add_argument("--python", metavar="FILE", default=os.path.join(ROOT, "build/venv-nixl-latest/bin/python"),
+                        help="Python that has the nixl wheel (default: build/venv-nixl-latest/bin/python)")
+    parser.add_argument("--pairs", type=int, metavar="N", help="turns of each (default: 7, quick: 5)")
+    parser.add_argument("--ring", type=size, default="512M", metavar="SIZE",
+                        help="memory through which the requests go (default: 512M)")
+    parser.add_argument("--bytes", type=size, metavar="SIZE", help="of the posix part (default: 4G, quick: 1G)")
+    parser.add_argument("--pulls", type=int, metavar="N",
+                        help="pulls of each turn of the latency part (default: 4000, quick: 1000)")
+    parser.add_argument("--depth", type=int, default=8, metavar="N",
+                        help="DMA tasks in flight, of the agent and the bare loop; and fio's (default: 8)")
+    parser.add_argument("--nixl-queue", default="default", choices=("default", "aio", "uring", "posixaio"),
+                        help="queue of NIXL's plugin POSIX (default: the one that it takes by itself)")
+    parser.add_argument("--keep-logs", metavar="DIR", help="copy the logs of agent and programs there")
+    options = parser.parse_args(arguments)
+    options.only = options.only or list(parts.PARTS)
+    options.pairs = options.pairs or (5 if options.quick else 7)
+    options.bytes = options.bytes or (1 << 30 if options.quick else 4 << 30)
+    options.pulls = options.pulls or (1000 if options.quick else 4000)
+    options.root = os.path.abspath(options.root or options.build)
+    check_options(parser, options)
+    return options
+
+
+def check_options(parser, options):
+    if options.ring < RING_MIN or options.ring % RING_MIN:
+        parser.error("--ring must be a multiple of 64M")
+    if "posix" in options.only:
+        step = parts.POSIX_BATCH << 20
+        if options.bytes % step:
+            parser.error("--bytes must be a multiple of 64M")
+        if options.ring < step * parts.POSIX_WINDOW:
+            parser.error("--ring must be 128M or more for the posix part")
+        if os.path.isdir(options.root) and shutil.disk_usage(options.root).free < 3 * options.bytes:
+            parser.error("--root: %s has less than three times --bytes free" % options.root)
+    if min(options.pairs, options.pulls, options.depth) < 1:
+        parser.error("--pairs, --pulls and --depth must be at least 1")
+    if not os.path.isdir(options.root):
+        parser.error("--root: %s is not a directory" % options.root)
+    for name in ("dpu-agent/dpu_dma_copy", "bench/push_pull", "bench/emu_loop"):
+        if not os.access(os.path.join(options.build, name), os.X_OK):
+            parser.error("%s/%s is not built (it takes the emulation of DOCA): cmake --preset release && cmake --build "
+                         "--preset release" % (options.build, name))
+    if machine.memory_available() < MEMORY_FACTOR * options.ring:
+        parser.error("less than %d MiB of memory are free: choose a smaller --ring"
+                     % (MEMORY_FACTOR * options.ring >> 20))
+
+
+def measure(bench, names):
+    """Returns what failed."""
+    failures = []
+    for name in names:
+        begin = time.monotonic()
+        print("measuring %s ..." % name, file=sys.stderr, flush=True)
+        try:
+            parts.PARTS[name](bench)
+        except Failure as failure:
+            failures.append("%s: %s" % (name, failure))
+        print("measuring %s: %.0f s" % (name, time.monotonic() - begin), file=sys.stderr, flush=True)
+    order = [*parts.PARTS, "cpu"]
+    bench.rows.sort(key=lambda row: order.index(row["part"]))
+    return failures
+
+
+def print_result(result):
+    for line in report.machine_lines(result["machine"]):
+        print(line)
+    print("")
+    for line in report.table(result["rows"]):
+        print(line)
+    print("")
+    for entry in result["skipped"]:
+        print("left out: %s, %s: %s" % (entry["part"], entry["what"], entry["reason"]))
+    for text in result["failures"]:
+        print("failed: %s" % text)
+    for text in result["warnings"]:
+        print("warning: %s" % text)
+    print(result["note"])
+
+
+def main(arguments=None):
+    options = parse_options(arguments)
+    known = machine.facts(options.root)
+    warnings = machine.start_warnings(known)
+    if options.pairs < report.PAIRS_MIN:
+        warnings.append("fewer than %d pairs: not even the ratios mean much" % report.PAIRS_MIN)
+    others = machine.Others(known["cores"])
+    scratch = tempfile.mkdtemp(prefix="bench-", dir=options.root)
+    try:
+        bench = parts.Bench(options, scratch)
+        failures = measure(bench, [name for name in parts.PARTS if name in options.only])
+        if options.keep_logs:
+            os.makedirs(options.keep_logs, exist_ok=True)
+            for name in os.listdir(scratch):
+                if name.endswith(".log"):
+                    shutil.copy(os.path.join(scratch, name), options.keep_logs)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    share = others.share()
+    known["others_share"] = round(share, 3)
+    result = {
+        "format": FORMAT,
+        "note": report.NOTE,
+        "machine": known,
+        "settings": {name: getattr(options, name) for name in
+                     ("quick", "only", "pairs", "ring", "bytes", "pulls", "depth", "nixl_queue")},
+        "rows": bench.rows,
+        "skipped": bench.skipped,
+        "failures": failures,
+        "warnings": warnings + machine.end_warnings(share),
+    }
+    print_result(result)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(result, file, indent=2)
+            file.write("\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bench/run.py with tiny sizes: that it runs, checks what it moved, and reports in the promised shape. No figure is
+judged here: this machine may be doing anything."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import BUILD, ROOT
+
+SECONDS = 110
+TINY = ["--pairs", "1", "--ring", "128M", "--bytes", "64M", "--pulls", "20"]
+OURS_ALONE = ["dram", "latency"]
+
+
+def run(tmp_path, *options):
+    report = tmp_path / "report.json"
+    logs = tmp_path / "logs"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "run.py"), "--quick", *TINY, "--build", str(BUILD), "--root", str(tmp_path),
+         "--python", sys.executable, "--json", str(report), "--keep-logs", str(logs), *options],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=SECONDS,
+        check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "report.json"], "something is left behind"
+    return json.loads(report.read_text()), done.stdout
+
+
+def check_rows(result):
+    for row in result["rows"]:
+        assert row["part"] in ("dram", "posix", "latency", "cpu")
+        assert row["what"] and row["against"]
+        assert row["unit"] in ("GB/s", "us", "ms/GiB")
+        assert row["better"] in ("higher", "lower")
+        assert row["pairs"] == 1
+        assert row["bluecache"] >= 0 and row["peer"] > 0
+        assert row["ratio"]["low"] <= row["ratio"]["median"] <= row["ratio"]["high"]
+        if row["aim"] is not None:
+            assert row["aim"]["about"] in ("ratio", "value")
+            assert row["aim"]["relation"] in (">=", "<=")
+            assert isinstance(row["aim"]["met"], bool)
+
+
+def texts(result, part):
+    return {(row["what"], row["against"]) for row in result["rows"] if row["part"] == part}
+
+
+def test_memory_parts_report_ratios_and_the_machine(tmp_path):
+    result, text = run(tmp_path, "--only", "dram", "--only", "latency")
+    assert result["format"] == 1
+    assert result["failures"] == [] and result["skipped"] == []
+    assert result["settings"]["only"] == OURS_ALONE
+    machine = result["machine"]
+    assert machine["cores"] >= 1 and machine["kernel"] and len(machine["load_at_start"]) == 3
+    assert 0 <= machine["others_share"]
+    check_rows(result)
+    dram = texts(result, "dram")
+    for op in ("push", "pull"):
+        for shape in ("64 x 1 MiB", "1024 x 64 KiB"):
+            for memory in ("shareable memory", "malloc'd memory"):
+                assert ("%s %s, %s" % (op, shape, memory), "bare loop on doca-emu") in dram
+    assert ("pull 64 KiB, wait, p50", "TCP echo, sleeping") in texts(result, "latency")
+    assert any(what.startswith("host, push 64 x 1 MiB") for what, _ in texts(result, "cpu"))
+    assert any("fewer than 5 pairs" in warning for warning in result["warnings"])
+    assert "ratio" in text and result["note"] in text
+
+
+def test_file_part_names_what_it_left_out(tmp_path):
+    result, text = run(tmp_path, "--only", "posix")
+    assert result["failures"] == []
+    check_rows(result)
+    measured = {against for _, against in texts(result, "posix")}
+    left_out = {entry["what"] for entry in result["skipped"]}
+    assert "fio" in measured | left_out
+    assert "NIXL POSIX" in measured or left_out & {"NIXL POSIX", "NIXL's plugin POSIX"}
+    for entry in result["skipped"]:
+        assert entry["reason"] and entry["reason"] in text
+
+
+@pytest.mark.parametrize("options", [["--ring", "100M"], ["--pairs", "0.5"], ["--only", "nothing"], ["--bytes", "1M"]])
+def test_wrong_options_are_usage_errors(options):
+    done = subprocess.run([sys.executable, str(ROOT / "bench" / "run.py"), "--build", str(BUILD), *options],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=SECONDS, check=False)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr

@@ -366,7 +366,7 @@ static void one_client_leaves_handles_to_the_others(void **state)
     struct world world;
     struct bc_flow flows[2];
     struct test_job *jobs = calloc(JOBS, sizeof(*jobs));
-    setup_opens(&world, 2, 8 * MIB, OPENS_MAX);
+    setup_opens(&world, 2, JOBS * 64 * KIB, OPENS_MAX);
     bc_flow_init(&flows[0]);
     bc_flow_init(&flows[1]);
     fake_backend_store(&world.backend, "k", world.memory.base, 64 * KIB);
@@ -401,7 +401,7 @@ static void failed_opens_make_room_for_the_next(void **state)
     struct world world;
     struct bc_flow flow;
     struct test_job *jobs = calloc(JOBS, sizeof(*jobs));
-    setup_opens(&world, 2, 8 * MIB, 64);
+    setup_opens(&world, 2, JOBS * 64 * KIB, 64);
     bc_flow_init(&flow);
     fake_backend_store(&world.backend, "k", world.memory.base, 64 * KIB);
     for (int i = 0; i < JOBS; i++) {

@@ -19,30 +19,41 @@
 /* A merged export that fails or comes too late is followed by one of the bare range, and that by
  * another one when some other thread registered the same: more rounds mean a race without end. */
 #define ROUNDS_MAX 8
+/* More than an attempt to close a window takes. */
+#define CLOSE_NS BC_NS_PER_S
 
 struct settling {
-    struct bc_client *client;
+    const struct bc_client *client;
     const struct bc_region *region;
 };
 
 /* The agent has it, or it is plain that it will not have it now. */
-static bool settled_cb(void *arg)
+static bool is_settled(const struct bc_client *client, const struct bc_region *region)
 {
-    const struct settling *settling = arg;
-    const struct bc_region *region = settling->region;
-
-    if (settling->client->closing || !bc_session_is_up(settling->client) || region->error != 0) {
-        return true;
-    }
-    return region->current != NULL && region->current->state == BC_EXPORT_LIVE;
+    return client->closing || !bc_session_is_up(client) || region->error != 0 ||
+           (region->current != NULL && region->current->state == BC_EXPORT_LIVE);
 }
 
-static bool memory_settled_cb(void *arg)
+static bool private_settled_cb(void *arg)
 {
-    struct bc_memory *memory = arg;
-    struct settling settling = {.client = memory->client, .region = memory->region};
+    const struct settling *settling = arg;
 
-    return settled_cb(&settling);
+    /* Without an export its session has ended: nobody but this thread knows of the region. */
+    return settling->region->current == NULL || is_settled(settling->client, settling->region);
+}
+
+static bool joined_settled_cb(void *arg)
+{
+    const struct bc_memory *memory = arg;
+
+    return is_settled(memory->client, memory->region);
+}
+
+static int refusal(const struct bc_region *region, struct bc_error *error)
+{
+    return bc_error_set(error, region->error, "the agent does not take the memory: %s",
+                        region->error == -ENOSPC ? "it has no room for more registrations"
+                                                 : strerror(-region->error));
 }
 
 static void abandon_locked(struct bc_client *client, struct bc_region *region)
@@ -69,11 +80,10 @@ static int prepare_locked(struct bc_client *client, const struct bc_extent *exte
     if (rc == 0) {
         bc_registry_announce_locked(client);
         settling.region = region;
-        if (!bc_progress_wait_locked(client, settled_cb, &settling, deadline_ns)) {
+        if (!bc_progress_wait_locked(client, private_settled_cb, &settling, deadline_ns)) {
             rc = bc_error_set(error, -ETIMEDOUT, "the agent does not answer a registration");
         } else if (region->error != 0) {
-            rc = bc_error_set(error, region->error, "the agent refuses the memory: %s",
-                              strerror(-region->error));
+            rc = refusal(region, error);
         }
     }
     if (rc != 0) {
@@ -146,11 +156,10 @@ static int join_existing_locked(struct bc_client *client, struct bc_memory *memo
     int rc = 0;
 
     bc_region_join(region, memory);
-    if (!bc_progress_wait_locked(client, memory_settled_cb, memory, deadline_ns)) {
+    if (!bc_progress_wait_locked(client, joined_settled_cb, memory, deadline_ns)) {
         rc = bc_error_set(error, -ETIMEDOUT, "the agent does not answer a registration");
     } else if (memory->region->error != 0) { /* it may have been moved to another region */
-        rc = bc_error_set(error, memory->region->error, "the agent refuses the memory: %s",
-                          strerror(-memory->region->error));
+        rc = refusal(memory->region, error);
     }
     if (rc != 0) {
         release_locked(client, memory);
@@ -316,6 +325,7 @@ static int wait_unreachable_locked(struct bc_client *client, const struct bc_mem
             }
             forced = true;
             force_locked(client, memory);
+            deadline_ns = bc_now_ns() + CLOSE_NS; /* another thread may be closing it now */
             break;
         }
     }

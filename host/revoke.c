@@ -72,6 +72,9 @@ void bc_revoke_session_locked(struct bc_client *client)
     struct bc_list_node *node;
 
     close_session_exports(client);
+    for (size_t i = 0; i < client->regions.count; i++) {
+        client->regions.items[i]->error = 0; /* another agent may take what this one refused */
+    }
     node = bc_list_first(&client->regions.detached);
     while (node != NULL) {
         struct bc_region *region = BC_CONTAINER_OF(node, struct bc_region, node);

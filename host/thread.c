@@ -14,6 +14,8 @@
 #include "session.h"
 #include "transfer.h"
 
+#define WAITERS_CHECK_MS UINT64_C(50)
+
 /* Sees to everything that is due. Returns when to look again; releases the lock on the way. */
 static uint64_t work_locked(struct bc_client *client)
 {

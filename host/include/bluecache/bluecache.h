@@ -113,12 +113,15 @@ enum bc_memory_type {
     BC_MEMORY_CUDA = 1, /* device memory of a CUDA GPU; libcuda is found at run time */
 };
 
-/* Makes [addr, addr + len) reachable for the DPU. Ranges inside one allocation share one export: a
- * gigabyte registered page by page becomes one export. Overlapping and repeated registrations are
- * fine; each must be unregistered. Blocks until the agent knows it (deadline: timeout_ms); when the
- * agent is away it is registered later and 0 is returned.
+/* Makes [addr, addr + len) reachable for the DPU. Ranges inside one allocation (bc_memory_alloc, GPU)
+ * share one export. Other memory is exported as far as it is registered, in few pieces: n pages
+ * registered one after the other become one export when n is a power of two, else log2(n) + 1 at
+ * most. Overlapping and repeated registrations are fine; each must be unregistered. Blocks until the
+ * agent knows it (deadline: timeout_ms); when the agent is away it is registered later and 0 is
+ * returned.
  * -EINVAL (len 0), -EFAULT (not mapped), -ENODEV (no libcuda, no such GPU), -ENOTSUP (GPU memory that
- * cannot be exported: the log says what to load), -ENOSPC (regions_max), -ETIMEDOUT, -ENOMEM. */
+ * cannot be exported: the log says what to load), -ENOSPC (the agent has no room for more), -EIO,
+ * -ETIMEDOUT, -ENOMEM. */
 BC_API_MUST_USE int bc_memory_register(struct bc_client *client, void *addr, size_t len,
                                        enum bc_memory_type type, uint32_t device,
                                        struct bc_memory **memory_out);

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages and completion name every option that the programs have."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tool import PROGRAM
+from agent import PROGRAM as AGENT
+from agent import ROOT
+
+COMMANDS = ["push", "pull", "query", "remove", "stats", "ping", "bench"]
+
+
+def options_of(*command):
+    text = subprocess.run([*command, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
+    return set(re.findall(r"^ +(?:-\w, )?--((?:\[no-\])?[a-z][a-z-]*)", text, re.MULTILINE))
+
+
+def options_of_page(name):
+    text = (ROOT / "docs" / "man" / name).read_text()
+    return set(re.findall(r"^\.It .*Fl -((?:\[no-\])?[a-z][a-z-]*)", text, re.MULTILINE))
+
+
+def test_the_pages_name_the_options_and_no_others():
+    mine = set().union(*(options_of(PROGRAM, command) for command in COMMANDS), options_of(PROGRAM))
+    # The page explains --key-hex in its text.
+    assert options_of_page("bluecache.1") == mine - {"key-hex"}
+    assert "Fl -key-hex" in (ROOT / "docs" / "man" / "bluecache.1").read_text()
+    assert options_of_page("dpu_dma_copy.8") == options_of(AGENT)
+
+
+def complete(*words):
+    script = ROOT / "packaging" / "completion" / "bluecache.bash"
+    code = ('source "$0"; COMP_WORDS=(bluecache "$@"); COMP_CWORD=$#; _bluecache 2>/dev/null; '
+            'printf "%s\\n" "${COMPREPLY[@]}"')
+    return set(subprocess.run(["bash", "-c", code, str(script), *words], check=True, capture_output=True, text=True,
+                              timeout=60, cwd=ROOT).stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_completion_names_the_options(command):
+    assert {word[2:] for word in complete(command, "--")} == options_of(PROGRAM, command)
+    zsh = (ROOT / "packaging" / "completion" / "_bluecache").read_text()
+    for option in options_of(PROGRAM, command):
+        assert "--" + option in zsh
+
+
+def test_completion_knows_where_it_is():
+    assert complete("p") == {"push", "pull", "ping"}
+    assert complete("-d", "127.0.0.1", ":", "18517", "st") == {"stats"}
+    assert complete("bench", "--memory", "") == {"shared", "malloc"}
+    assert complete("bench", "--op", "=", "b") == {"both"}
+    assert "README.md" in complete("push", "-x", "00", "READ")
+    assert complete("push", "READ") == set()
+    assert complete("query", "READ") == set()
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+@pytest.mark.parametrize("page", ["bluecache.1", "dpu_dma_copy.8"])
+def test_the_pages_are_well_formed(page):
+    done = subprocess.run(["man", "--warnings", "-l", str(ROOT / "docs" / "man" / page)], capture_output=True,
+                          timeout=60)
+    assert done.returncode == 0 and done.stderr == b"" and len(done.stdout) > 1000

@@ -22,9 +22,9 @@ static struct dram_get *get_of(struct bc_get *get)
 static void dram_caps(const struct bc_backend *backend, struct bc_backend_caps *caps_out)
 {
     const struct dram *dram = bc_dram_of(backend);
-    uint64_t pieces = dram->capacity / bc_staging_cost(BC_DRAM_PIECE_LEN);
-    uint64_t rest = dram->capacity % bc_staging_cost(BC_DRAM_PIECE_LEN);
-    uint64_t size = pieces * BC_DRAM_PIECE_LEN;
+    uint64_t pieces = dram->capacity / bc_staging_cost(dram->piece_len);
+    uint64_t rest = dram->capacity % bc_staging_cost(dram->piece_len);
+    uint64_t size = pieces * dram->piece_len;
 
     if (rest > BC_STAGING_HEADROOM) {
         size += bc_align_down_u64(rest - BC_STAGING_HEADROOM, BC_STAGING_PAGE);
@@ -337,6 +337,7 @@ static int dram_create(const struct bc_backend_env *env, void *store,
     dram->staging = env->staging;
     dram->capacity = bc_min_u64(env->capacity, cache_len);
     dram->handles_max = env->handles_max;
+    dram->piece_len = BC_DRAM_PIECE_LEN;
     dram->chunk_len_max = BC_STAGING_EXTENT_MAX;
     while (dram->chunk_len_max > BC_CRC_BLOCK_SIZE &&
            bc_staging_cost(dram->chunk_len_max) > dram->capacity) {

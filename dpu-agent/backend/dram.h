@@ -22,7 +22,7 @@ BC_EXTERN_C_BEGIN
 
 #define BC_DRAM_BLOCKS_MAX    (BC_STAGING_EXTENT_MAX / BC_CRC_BLOCK_SIZE) /* of an extent */
 #define BC_DRAM_DIRECTORY_MAX 128u
-/* What a put counts on: extents of this size. Smaller ones cost more headroom, found at put_lease. */
+/* What a put counts on, until smaller chunks are seen: extents of this size. */
 #define BC_DRAM_PIECE_LEN (1u << 20)
 
 /* At the start of every extent's headroom. */
@@ -98,6 +98,7 @@ struct dram {
     uint64_t evictable;
     uint64_t last_version;
     uint32_t chunk_len_max;
+    uint32_t piece_len; /* the smallest chunk that the caller cuts objects into */
     uint32_t handles_max;
     uint32_t puts_complete; /* puts that need no more extents */
     bool giving_back;       /* the pool's callback is not to wake anybody */
@@ -153,7 +154,7 @@ void bc_dram_return_chain(struct dram *dram, struct dram_extent *first);
 /* ---- dram_put.c ---- */
 
 /* What extents for `size` bytes cost when all goes well. */
-uint64_t bc_dram_cost(uint64_t size);
+uint64_t bc_dram_cost(const struct dram *dram, uint64_t size);
 int bc_dram_put_begin(struct bc_backend *backend, const struct bc_object_key *key, uint64_t size,
                       const struct bc_put_hints *hints, struct bc_put **put_out);
 int bc_dram_put_lease(struct bc_put *put, uint64_t offset, uint32_t want_len,

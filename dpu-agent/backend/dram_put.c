@@ -19,10 +19,10 @@ static struct dram_put *put_of(struct bc_put *put)
     return BC_CONTAINER_OF(put, struct dram_put, base);
 }
 
-uint64_t bc_dram_cost(uint64_t size)
+uint64_t bc_dram_cost(const struct dram *dram, uint64_t size)
 {
-    uint64_t rest = size % BC_DRAM_PIECE_LEN;
-    uint64_t cost = size / BC_DRAM_PIECE_LEN * bc_staging_cost(BC_DRAM_PIECE_LEN);
+    uint64_t rest = size % dram->piece_len;
+    uint64_t cost = size / dram->piece_len * bc_staging_cost(dram->piece_len);
 
     return rest > 0 || size == 0 ? cost + bc_staging_cost(rest) : cost;
 }
@@ -70,7 +70,7 @@ static int lease_len(struct dram *dram, uint32_t len, uint32_t evict_max,
 /* The accounts for an extent of `len` bytes when `left` bytes of the object stay to be leased. */
 static bool charge(struct dram *dram, struct dram_put *put, uint32_t len, uint64_t left)
 {
-    uint64_t reserved = left > 0 ? bc_dram_cost(left) : 0;
+    uint64_t reserved = left > 0 ? bc_dram_cost(dram, left) : 0;
     uint64_t now = bc_staging_cost(len) + reserved;
 
     if (now > put->reserved && !bc_dram_make_room(dram, now - put->reserved)) {
@@ -186,7 +186,7 @@ int bc_dram_put_begin(struct bc_backend *backend, const struct bc_object_key *ke
                       const struct bc_put_hints *hints, struct bc_put **put_out)
 {
     struct dram *dram = bc_dram_of(backend);
-    uint64_t need = bc_dram_cost(size);
+    uint64_t need = bc_dram_cost(dram, size);
     struct dram_put *put;
 
     if (size > BC_OBJECT_SIZE_MAX) {
@@ -237,6 +237,10 @@ int bc_dram_put_lease(struct bc_put *base, uint64_t offset, uint32_t want_len,
 
     BC_ASSERT(want_len > 0 && offset % BC_CRC_BLOCK_SIZE == 0 && offset < put->size &&
               put->leased_len < put->size);
+    if (want_len < put->size - offset && want_len < dram->piece_len) {
+        /* Each extent costs its headroom: from now on puts reserve for chunks of this size. */
+        dram->piece_len = (uint32_t)bc_align_up_u64(want_len, BC_CRC_BLOCK_SIZE);
+    }
     want = bc_min_u64(bc_min_u64(want_len, dram->chunk_len_max), put->size - offset);
     rc = take_extent(dram, put, (uint32_t)want, &lease);
     if (rc == 0) {
@@ -260,7 +264,7 @@ void bc_dram_put_unlease(struct bc_put *base, const struct bc_extent *extent)
     dram->leased -= cost;
     note_complete(dram, put);
     /* What is still to come may cost less now than this extent did, never more than both. */
-    reserved = bc_min_u64(bc_dram_cost(put->size - put->leased_len), put->reserved + cost);
+    reserved = bc_min_u64(bc_dram_cost(dram, put->size - put->leased_len), put->reserved + cost);
     bc_dram_set_used(dram, dram->used + reserved - put->reserved - cost);
     put->reserved = reserved;
     bc_staging_return(dram->staging, extent->lease);

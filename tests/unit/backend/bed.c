@@ -234,6 +234,9 @@ void bed_settle(struct bed *bed)
     while (idle < IDLE_MIN) {
         uint32_t busy = 0;
 
+        if (bed->options.busy != NULL) {
+            busy += bed->options.busy(bed->options.wrap_arg);
+        }
         for (uint32_t i = 0; i < bed->options.workers; i++) {
             busy += bc_loop_turn(bed->workers[i].loop, 0);
             busy += bc_loop_in_flight(bed->workers[i].loop);

@@ -33,6 +33,8 @@ struct bed_options {
     struct bc_files *(*wrap)(void *arg, uint32_t worker, struct bc_loop *loop,
                              struct bc_files *files);
     void *wrap_arg;
+    /* How much the wrapper still has under way that the loop cannot see; NULL: nothing ever. */
+    uint32_t (*busy)(void *arg);
 };
 
 struct bed_worker {

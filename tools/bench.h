@@ -65,7 +65,7 @@ struct bc_bench_worker {
     struct bc_bench *bench;
     uint64_t index;
     struct bc_client *client;
-    void *memory; /* depth * batch * size bytes */
+    void *memory; /* depth * batch * stride bytes */
     struct bc_memory *registered;
     struct bc_bench_slot *slots; /* depth of them */
     struct bc_entry *entries;    /* batch of them, for the submit */
@@ -83,6 +83,7 @@ struct bc_bench {
     struct bc_bench_settings settings;
     struct bc_bench_worker *workers; /* settings.threads of them */
     size_t name_room;
+    uint64_t stride; /* from one object in memory to the next: the size, kept aligned */
     uint64_t seed;
     enum bc_bench_phase phase;
     int64_t claims;    /* requests left to start when settings.count decides; atomic */

@@ -10,24 +10,26 @@
 #include "units.h"
 
 #define PAGE_LEN  UINT64_C(4096)
+#define ALIGNMENT UINT64_C(64)
 #define NAME_ROOM 64u /* behind the prefix: two numbers, a round, separators */
 
-static uint64_t memory_len(const struct bc_bench_settings *settings)
+static uint64_t memory_len(const struct bc_bench *bench)
 {
-    return settings->depth * settings->batch * settings->size;
+    return bench->settings.depth * bench->settings.batch * bench->stride;
 }
 
 /* More memory than there is would not fail: the machine would swap, or end some process. */
-static bool fits(const struct bc_bench_settings *settings)
+static bool fits(const struct bc_bench *bench)
 {
     long pages = sysconf(_SC_AVPHYS_PAGES);
     uint64_t there = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : UINT64_MAX;
-    uint64_t need = memory_len(settings) * settings->threads;
+    uint64_t share = there / 10 * 9 / bench->settings.threads;
     char texts[2][BC_CLI_UNITS_LEN];
 
-    if (need > there / 10 * 9) {
-        bc_cli_error("bench: threads x depth x batch x size is %s of memory, and %s are free",
-                     bc_cli_size(texts[0], need), bc_cli_size(texts[1], there));
+    if (memory_len(bench) > share) {
+        bc_cli_error("bench: depth x batch x size is %s of memory for each thread, and %s are free "
+                     "for all of them",
+                     bc_cli_size(texts[0], memory_len(bench)), bc_cli_size(texts[1], there));
         return false;
     }
     return true;
@@ -55,7 +57,7 @@ static int check_grant(const struct bc_cli *cli, const struct bc_bench_settings 
 static int alloc_memory(struct bc_bench_worker *worker)
 {
     const struct bc_bench_settings *settings = &worker->bench->settings;
-    uint64_t len = memory_len(settings);
+    uint64_t len = memory_len(worker->bench);
     int rc;
 
     if (settings->memory == BC_BENCH_SHARED) {
@@ -67,7 +69,7 @@ static int alloc_memory(struct bc_bench_worker *worker)
         worker->memory = NULL;
         return bc_cli_failed(worker->bench->cli, "bench", rc);
     }
-    for (uint64_t at = 0; at < len; at += settings->size) {
+    for (uint64_t at = 0; at < len; at += worker->bench->stride) {
         bc_bench_write(worker, at, 0, (char *)worker->memory + at); /* pages are touched as well */
     }
     rc = bc_memory_register(worker->client, worker->memory, len, BC_MEMORY_HOST, 0,
@@ -108,8 +110,9 @@ int bc_bench_open(struct bc_bench *bench, struct bc_cli *cli,
     *bench = (struct bc_bench){.cli = cli,
                                .settings = *settings,
                                .name_room = strlen(settings->prefix) + NAME_ROOM,
+                               .stride = (settings->size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
                                .seed = bc_cli_now_ns() ^ (uint64_t)getpid() << 40};
-    if (!fits(settings)) {
+    if (!fits(bench)) {
         return BC_CLI_FAILED;
     }
     status = bc_cli_open(cli);

@@ -25,7 +25,7 @@ static void *object_at(const struct bc_bench_worker *worker, uint64_t slot, uint
 {
     const struct bc_bench_settings *settings = &worker->bench->settings;
 
-    return (char *)worker->memory + (slot * settings->batch + i) * settings->size;
+    return (char *)worker->memory + (slot * settings->batch + i) * worker->bench->stride;
 }
 
 /* ---- start --------------------------------------------------------------------------------- */

@@ -21,6 +21,9 @@ POSIX_WINDOW = 2         # requests in flight
 ECHO_BYTES = 64
 STAGING_MIN = 256        # MiB: the agent's default
 OURS = "BlueCache"
+OURS_SHARED = "BlueCache, shareable memory"
+THROUGH_NIXL = "BlueCache through NIXL"
+NIXL = "NIXL POSIX"
 KINDS = {"shared": "shareable memory", "malloc": "malloc'd memory"}
 
 
@@ -187,12 +190,12 @@ def fio_party(bench, folder):
     return run
 
 
-def nixl_party(bench, stack, backend, *arguments):
+def nixl_program(bench, stack, backend, *arguments):
     """None when it cannot be measured here."""
-    plugins = os.path.join(bench.settings.build, "nixl-plugin")
     environment = dict(bench.environment)
     if backend == "DOCA_DMA_PROXY":
-        environment["NIXL_PLUGIN_DIR"] = plugins  # takes the place of the wheel's own folder
+        # Takes the place of the wheel's own folder, so not for the other.
+        environment["NIXL_PLUGIN_DIR"] = os.path.join(bench.settings.build, "nixl-plugin")
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nixl_posix.py")
     name = "NIXL's plugin " + backend
     try:
@@ -207,41 +210,53 @@ def nixl_party(bench, stack, backend, *arguments):
         return None
 
 
-def posix_parties(bench, stack, agent):
-    objects = bench.settings.bytes // MIB
-    requests = objects // POSIX_BATCH
-    shape = (POSIX_BATCH, MIB, requests, POSIX_WINDOW)
-    ours = stack.enter_context(bench.program("push_pull", "addr=" + agent.address, "memory=malloc",
-                                             "ring=%d" % bench.settings.ring, "agent=%d" % agent.pid))
-
-    def own(warm):
+def own_posix_party(bench, ours, shape, objects):
+    def run(warm):
         seed = next(bench.seeds)
         sample = ours.ask("round", *shape, seed, int(warm))
         ours.ask("remove", "bench/%d/" % seed, objects)
         return sample
 
-    parties = {OURS: own}
+    return run
+
+
+def nixl_parties(bench, stack, agent, ours, shape, objects):
+    """NIXL's own plugin; and BlueCache as a NIXL program sees it, when there is the first to compare with."""
+    folder = os.path.join(bench.scratch, "nixl")
+    os.mkdir(folder)
+    theirs = nixl_program(bench, stack, "POSIX", "root=" + folder, "queue=" + bench.settings.nixl_queue)
+    if theirs is None:
+        return {}
+    parties = {NIXL: lambda _warm: theirs.ask("round", *shape, next(bench.seeds))}
+    proxy = nixl_program(bench, stack, "DOCA_DMA_PROXY", "addr=" + agent.address)
+    if proxy is not None:
+
+        def through_nixl(_warm):
+            seed = next(bench.seeds)
+            sample = proxy.ask("round", *shape, seed)
+            ours.ask("remove", "nixl/%d/" % seed, objects)  # NIXL has no call for it
+            return sample
+
+        parties[THROUGH_NIXL] = through_nixl
+    return parties
+
+
+def posix_parties(bench, stack, agent):
+    objects = bench.settings.bytes // MIB
+    shape = (POSIX_BATCH, MIB, objects // POSIX_BATCH, POSIX_WINDOW)
+    programs = {}
+    for kind in KINDS:
+        programs[kind] = stack.enter_context(
+            bench.program("push_pull", "addr=" + agent.address, "memory=" + kind, "ring=%d" % bench.settings.ring,
+                          "agent=%d" % agent.pid))
+    parties = {OURS: own_posix_party(bench, programs["malloc"], shape, objects),
+               OURS_SHARED: own_posix_party(bench, programs["shared"], shape, objects)}
     if shutil.which("fio") is None:
         bench.skip("posix", "fio", "fio is not installed; scripts/setup.sh --bench installs it")
     else:
         parties["fio"] = fio_party(bench, os.path.join(bench.scratch, "fio"))
-    folder = os.path.join(bench.scratch, "nixl")
-    os.mkdir(folder)
-    theirs = nixl_party(bench, stack, "POSIX", "root=" + folder, "queue=" + bench.settings.nixl_queue)
-    if theirs is not None:
-        parties["NIXL POSIX"] = lambda _warm: theirs.ask("round", *shape, next(bench.seeds))
-        proxy = nixl_party(bench, stack, "DOCA_DMA_PROXY", "addr=" + agent.address)
-        if proxy is not None:
-            parties["BlueCache through NIXL"] = lambda _warm: through_nixl(bench, proxy, ours, shape, objects)
+    parties.update(nixl_parties(bench, stack, agent, programs["malloc"], shape, objects))
     return parties
-
-
-def through_nixl(bench, proxy, ours, shape, objects):
-    """NIXL has no call to remove objects: the other client does it, after the round."""
-    seed = next(bench.seeds)
-    sample = proxy.ask("round", *shape, seed)
-    ours.ask("remove", "nixl/%d/" % seed, objects)
-    return sample
 
 
 def measure_posix(bench):
@@ -251,24 +266,21 @@ def measure_posix(bench):
     with contextlib.ExitStack() as stack:
         agent = stack.enter_context(bench.agent("posix", STAGING_MIN, "--root", store))
         samples = alternate(bench, "posix", posix_parties(bench, stack, agent))
-    through, peer = "BlueCache through NIXL", "NIXL POSIX"
-    aims = {"fio": ("ratio", ">=", 0.85), peer: ("ratio", ">=", 1.0)}
+    pairs = [(OURS, "malloc'd memory", "fio", 0.85), (OURS_SHARED, "shareable memory", "fio", 0.85),
+             (OURS, "malloc'd memory", NIXL, 1.0), (THROUGH_NIXL, "malloc'd memory, through NIXL", NIXL, 1.0)]
+    pairs = [pair for pair in pairs if pair[0] in samples and pair[2] in samples]
     for op in ("push", "pull"):
-        for name in aims:
-            if name in samples:
-                bench.row("posix", op + " 1 MiB objects", name, "GB/s", gigabytes(samples[OURS], op),
-                          gigabytes(samples[name], op), "higher", aims[name])
-        if through in samples and peer in samples:
-            bench.row("posix", op + " 1 MiB objects, through NIXL", peer, "GB/s", gigabytes(samples[through], op),
-                      gigabytes(samples[peer], op), "higher", aims[peer])
+        for name, how, peer, aim in pairs:
+            bench.row("posix", "%s 1 MiB objects, %s" % (op, how), peer, "GB/s", gigabytes(samples[name], op),
+                      gigabytes(samples[peer], op), "higher", ("ratio", ">=", aim))
     for op in ("push", "pull"):
-        for name in aims:
-            if name in samples:
-                bench.row("cpu", "host, posix %s" % op, name, "ms/GiB", cpu_ms_per_gib(samples[OURS], op),
-                          cpu_ms_per_gib(samples[name], op), "lower")
-                bench.row("cpu", "agent, posix %s" % op, name, "ms/GiB",
-                          cpu_ms_per_gib(samples[OURS], op, "_agent_cpu_ns"), cpu_ms_per_gib(samples[name], op),
-                          "lower")
+        for name, how, peer, _ in pairs:
+            what = "posix %s, %s" % (op, how)
+            theirs = cpu_ms_per_gib(samples[peer], op)
+            bench.row("cpu", "host, " + what, peer, "ms/GiB", cpu_ms_per_gib(samples[name], op), theirs, "lower")
+            if name != THROUGH_NIXL:
+                bench.row("cpu", "agent, " + what, peer, "ms/GiB",
+                          cpu_ms_per_gib(samples[name], op, "_agent_cpu_ns"), theirs, "lower")
 
 
 # --- latency ------------------------------------------------------------------------------------

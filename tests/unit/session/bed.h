@@ -6,7 +6,8 @@
  * With threads each worker has its own, and the clock is real.
  *
  * A connection is a socket pair; `engine` is a faulty_dma, so that rules can delay or fail copies.
- * Client memory is one buffer of the bed, registered piece by piece. */
+ * Client memory is one buffer, registered piece by piece; its first BED_FILLED_LEN bytes hold a
+ * pattern at first. */
 #ifndef BC_TEST_SESSION_BED_H
 #define BC_TEST_SESSION_BED_H
 
@@ -27,7 +28,8 @@
 
 #define BED_WORKERS_MAX   2u
 #define BED_TURNS_MAX     20000u
-#define BED_MEMORY_LEN    (16u << 20)
+#define BED_MEMORY_LEN    (128u << 20)
+#define BED_FILLED_LEN    (4u << 20)
 #define BED_DEADLINE_MS   20000u
 #define BED_MESSAGE_TURNS 2000u
 
@@ -74,6 +76,8 @@ void bed_turns(struct bed *bed, uint32_t count);
 /* Moves the virtual clock, in steps with turns in between. */
 void bed_pass(struct bed *bed, uint64_t ms);
 uint32_t bed_sessions(const struct bed *bed);
+/* Tells every worker to drain its sessions. */
+void bed_drain(struct bed *bed);
 /* Turns (or waits) until no session is left. */
 void bed_wait_empty(struct bed *bed);
 int64_t bed_metric(const struct bed *bed, const char *name);

@@ -223,7 +223,7 @@ static void flood_of_small_questions_is_answered_in_order(void **state)
 {
     struct bed bed;
     struct bed_client client;
-    enum { COUNT = 20000 };
+    enum { COUNT = 4000 };
     (void)state;
     bed_init(&bed, &one);
     bed_open(&bed, 0, &client);

@@ -10,6 +10,8 @@
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
+#define MEMORY_LEN (16u * MIB)
+
 static struct bed bed;
 static struct bed_client client;
 
@@ -18,7 +20,7 @@ static void start(uint32_t workers)
     struct bed_options options = {.workers = workers};
     bed_init(&bed, &options);
     bed_open(&bed, workers - 1, &client);
-    bed_register(&client, 2, 0, 0, BED_MEMORY_LEN);
+    bed_register(&client, 2, 0, 0, MEMORY_LEN);
     struct bc_message message = bed_expect(&client, BC_MSG_REGISTER_ACK, 2);
     assert_int_equal(bed_status(&message, 0), BC_STATUS_OK);
 }
@@ -325,7 +327,7 @@ static void memory_that_is_not_there_is_refused(void **state)
 {
     (void)state;
     start(2);
-    bed_transfer(&client, 3, BC_TRANSFER_PUSH, 0, 0, 1, BED_MEMORY_LEN + 1, 0);
+    bed_transfer(&client, 3, BC_TRANSFER_PUSH, 0, 0, 1, MEMORY_LEN + 1, 0);
     assert_int_equal(bed_completion(&client, 3), BC_STATUS_RANGE);
     bed_transfer(&client, 4, BC_TRANSFER_PUSH, 9, 0, 1, 10, 0);
     assert_int_equal(bed_completion(&client, 4), BC_STATUS_BAD_MEMORY);
@@ -344,7 +346,7 @@ static void more_than_the_credits_is_refused(void **state)
     (void)state;
     bed_init(&bed, &options);
     bed_open(&bed, 0, &client);
-    bed_register(&client, 2, 0, 0, BED_MEMORY_LEN);
+    bed_register(&client, 2, 0, 0, MEMORY_LEN);
     bed_expect(&client, BC_MSG_REGISTER_ACK, 2);
     delay_copies(100);
     bed_transfer(&client, 3, BC_TRANSFER_PUSH, 0, 0, 11, 10, 0);

@@ -87,10 +87,11 @@ int bc_cli_transfer_push(struct bc_cli *cli, const struct bc_key *key,
 /* ---- pieces -------------------------------------------------------------------------------- */
 
 struct pieces {
-    struct bc_request
-        *requests[PIECES_IN_FLIGHT]; /* a ring: piece n is number n % PIECES_IN_FLIGHT */
+    /* A ring: piece n is number n % PIECES_IN_FLIGHT. */
+    struct bc_request *requests[PIECES_IN_FLIGHT];
     uint64_t started;
     uint64_t ended;
+    bool shrunk; /* the object ends before the size that the agent named: it was replaced */
 };
 
 /* Waits for the oldest piece. */
@@ -104,11 +105,15 @@ static int end_piece(struct bc_cli *cli, struct pieces *pieces, struct waiting *
     waiting->bytes = pieces->ended * PIECE_LEN < blob->len ? pieces->ended * PIECE_LEN : blob->len;
     waiting->permille = blob->len == 0 ? 1000 : (int32_t)(waiting->bytes * 1000 / blob->len);
     waiting->give_up_ns = give_up_ns(cli);
+    if (status == BC_STATUS_RANGE) {
+        pieces->shrunk = true;
+        status = BC_STATUS_OK;
+    }
     return end(cli, request, status, "pull");
 }
 
 static int pull_pieces(struct bc_cli *cli, const struct bc_key *key, const struct bc_cli_blob *blob,
-                       struct bc_memory *memory)
+                       struct bc_memory *memory, bool *shrunk_out)
 {
     struct waiting waiting = {.give_up_ns = give_up_ns(cli)};
     struct pieces pieces = {.started = 0};
@@ -116,7 +121,7 @@ static int pull_pieces(struct bc_cli *cli, const struct bc_key *key, const struc
     uint64_t count = blob->len == 0 ? 1 : (blob->len + PIECE_LEN - 1) / PIECE_LEN;
     int status = BC_CLI_DONE;
 
-    while (status == BC_CLI_DONE && pieces.ended < count) {
+    while (status == BC_CLI_DONE && pieces.ended < count && !pieces.shrunk) {
         uint64_t offset = pieces.started * PIECE_LEN;
         uint64_t len = blob->len - offset < PIECE_LEN ? blob->len - offset : PIECE_LEN;
 
@@ -137,6 +142,7 @@ static int pull_pieces(struct bc_cli *cli, const struct bc_key *key, const struc
         (void)wait_for(request, &waiting);
         (void)bc_request_free(request); /* what is left over goes with the client */
     }
+    *shrunk_out = pieces.shrunk;
     return status;
 }
 
@@ -147,10 +153,11 @@ int bc_cli_transfer_pull(struct bc_cli *cli, const struct bc_key *key,
 {
     struct bc_object_info now;
     struct bc_client_info info;
-    int status = pull_pieces(cli, key, blob, memory);
+    bool shrunk;
+    int status = pull_pieces(cli, key, blob, memory, &shrunk);
     int rc;
 
-    if (status != BC_CLI_DONE) {
+    if (status != BC_CLI_DONE || shrunk) {
         return status;
     }
     rc = bc_query(cli->client, key, 1, 0, &now);

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The checks that need no build: what may include what, headers that stand alone, format, scripts, words, sizes.
+# The checks that need no build: what may include what, headers that stand alone, format, scripts, words, sizes,
+# links.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-CHECKS=(includes headers format shell words size)
+CHECKS=(includes headers format shell words size links)
 
 usage() {
     cat <<USAGE
@@ -17,6 +18,7 @@ usage: scripts/check.sh [CHECK...]
   shell     shellcheck is content with every script
   words     no file holds a left-over marker, a path of one machine, or an address of a package mirror
   size      no file is over 600 lines, no function over 70
+  links     links in Markdown lead to files and headings that exist
 
 Without CHECK, all of them. Installs and changes nothing; scripts/setup.sh installs the tools.
 USAGE
@@ -52,6 +54,8 @@ check_words() {
 }
 
 check_size() { python3 "$ROOT/scripts/check_size.py"; }
+
+check_links() { python3 "$ROOT/scripts/check_links.py"; }
 
 main() {
     local check wanted=() failed=()

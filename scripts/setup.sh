@@ -13,12 +13,13 @@ NIXL_NEWEST=1.5.1
 
 usage() {
     cat <<USAGE
-usage: scripts/setup.sh [--cross] [--bench] [--python | --python-latest]
+usage: scripts/setup.sh [--cross] [--bench] [--fuzz] [--python | --python-latest]
 
 Installs, through apt, the Debian or Ubuntu packages that the build and the tests need.
 
   --cross          also the ARM64 cross compilers and an emulator to run their programs
   --bench          also fio, which the benchmarks compare with
+  --fuzz           also clang 14 and its libFuzzer; without them the fuzzers are left out of preset asan
   --python         also two Python environments: build/venv-nixl-$NIXL_OLDEST and build/venv-nixl-latest
                    ($NIXL_NEWEST), with CPU builds of torch, the nixl wheels, numpy and pytest
   --python-latest  only the second of them
@@ -57,6 +58,14 @@ install_packages() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null
+}
+
+# Debian and newer Ubuntus have libFuzzer in a package of its own; in others it comes with clang.
+install_fuzzer() {
+    install_packages clang-14
+    if ! compgen -G '/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' >/dev/null; then
+        install_packages libclang-rt-14-dev || say "there is no libFuzzer for clang 14 here: the fuzzers are left out"
+    fi
 }
 
 # --- Python environments ------------------------------------------------------------------------
@@ -137,11 +146,12 @@ main() {
         liburing-dev libyaml-dev libcyaml-dev libisal-dev libxxhash-dev libsystemd-dev
         libcmocka-dev clang-format-14 shellcheck
     )
-    local python=none
+    local python=none fuzz=no
     while [[ $# -gt 0 ]]; do
         case $1 in
             --cross) packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static) ;;
             --bench) packages+=(fio) ;;
+            --fuzz) fuzz=yes ;;
             --python) python=all ;;
             --python-latest) [[ $python == all ]] || python=latest ;;
             --help | -h) usage; exit 0 ;;
@@ -153,6 +163,9 @@ main() {
         packages+=(python3-venv)
     fi
     install_packages "${packages[@]}"
+    if [[ $fuzz == yes ]]; then
+        install_fuzzer
+    fi
     if [[ $python == all ]]; then
         make_venv "venv-nixl-$NIXL_OLDEST" "$NIXL_OLDEST"
     fi

@@ -23,11 +23,11 @@ usage() {
 usage: scripts/test.sh [--quick] [--only STEP]... [--jobs N]
 
 Steps, all of them by default and in this order:
-  setup    scripts/setup.sh --python: Debian packages, Python environments under build/
-  check    scripts/check.sh: include directions, headers, format, scripts, words, sizes
+  setup    scripts/setup.sh --fuzz --python: Debian packages, Python environments under build/
+  check    scripts/check.sh: include directions, headers, format, scripts, words, sizes, links
   build    the documented ways to build the agent, and what configure says when DOCA_DIR is wrong
   release  build preset release, CTest
-  asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest
+  asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest; a few seconds of each fuzzer
   tsan     build preset tsan (ThreadSanitizer), CTest
   python   pytest on tests/, once with each NIXL, against the release build
 
@@ -69,14 +69,14 @@ add_report() {
 }
 
 step_setup() {
-    if ! "$ROOT/scripts/setup.sh" --python; then
+    if ! "$ROOT/scripts/setup.sh" --fuzz --python; then
         trouble "setup: failed"
     fi
 }
 
 step_check() {
     local check
-    for check in includes headers format shell words size; do
+    for check in includes headers format shell words size links; do
         if "$ROOT/scripts/check.sh" "$check"; then
             pass
         else

@@ -112,25 +112,27 @@ def test_query_and_remove(tool):
     assert b"Removed." in tool("remove", "b").stdout
 
 
-def test_an_object_that_is_replaced_while_it_is_pulled(make_tool, tmp_path):
-    """What arrives is of one version, whatever the pieces were."""
-    tool = make_tool(backend="posix")
-    sizes = (40 * MIB, 33 * MIB)
-    for number, size in enumerate(sizes):
-        (tmp_path / str(number)).write_bytes(b"%d" % number * size)
-    tool("push", "key", "0")
-    pushes = [tool.start("push", "key", str(number % 2), stdout=subprocess.DEVNULL) for number in range(6)]
-    pulled = 0
-    while any(push.poll() is None for push in pushes) or pulled == 0:
-        done = subprocess.run([PROGRAM, "pull", "key", "back"], cwd=tmp_path, env=tool.environment,
-                              capture_output=True, timeout=90)
-        assert done.returncode == DONE or b"replaced faster" in done.stderr, done.stderr
-        if done.returncode == DONE:
-            data = (tmp_path / "back").read_bytes()
-            number = int(data[:1])
-            assert len(data) == sizes[number] and data.count(data[:1]) == len(data)
-            pulled += 1
-    assert [push.wait(60) for push in pushes] == [DONE] * len(pushes)
+@pytest.mark.parametrize("size", [192 * MIB, 150 * MIB, 230 * MIB], ids=["same size", "smaller", "larger"])
+def test_an_object_that_is_replaced_while_it_is_pulled(make_tool, tmp_path, size):
+    """What arrives is of one version. The pull stands still, some of its pieces asked for, while another push
+    comes in between."""
+    tool = make_tool(backend="posix", memory_mb=32, options=["-q", "1", "--chunk", "64K"])
+    (tmp_path / "old").write_bytes(b"o" * (192 * MIB))
+    (tmp_path / "new").write_bytes(b"n" * size)
+    tool("push", "key", "old")
+    pull = tool.start("pull", "key", "back", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while tool.metric("session_pulls_total") == 0:
+        assert time.monotonic() < deadline
+    pull.send_signal(signal.SIGSTOP)
+    try:
+        tool("push", "key", "new")
+    finally:
+        pull.send_signal(signal.SIGCONT)
+    _, errors = pull.communicate(timeout=60)
+    assert pull.returncode == DONE, errors
+    data = (tmp_path / "back").read_bytes()
+    assert (len(data), data[:1]) in ((192 * MIB, b"o"), (size, b"n")) and data.count(data[:1]) == len(data)
 
 
 def test_the_agent_cannot_be_reached(tool, tmp_path):

@@ -192,6 +192,18 @@ int bc_metrics_add_counter(struct bc_metrics *metrics, enum bc_metric_kind kind,
                   (struct metric){.kind = kind, .name = name, .help = help, .counter = counter});
 }
 
+int bc_metrics_add_counters(struct bc_metrics *metrics, const struct bc_counter_row *rows,
+                            size_t row_count)
+{
+    int rc = 0;
+
+    for (size_t i = 0; metrics != NULL && rc == 0 && i < row_count; i++) {
+        rc = bc_metrics_add_counter(metrics, rows[i].kind, rows[i].name, rows[i].help,
+                                    rows[i].counter);
+    }
+    return rc;
+}
+
 int bc_metrics_add_histogram(struct bc_metrics *metrics, const char *name, const char *help,
                              struct bc_histogram *histogram)
 {

@@ -61,6 +61,15 @@ void bc_metrics_destroy(struct bc_metrics *metrics);
 BC_MUST_USE int bc_metrics_add_counter(struct bc_metrics *metrics, enum bc_metric_kind kind,
                                        const char *name, const char *help,
                                        struct bc_counter *counter);
+/* A table of them, in order. metrics may be NULL: nobody wants to know. */
+struct bc_counter_row {
+    enum bc_metric_kind kind;
+    const char *name;
+    const char *help;
+    struct bc_counter *counter;
+};
+BC_MUST_USE int bc_metrics_add_counters(struct bc_metrics *metrics,
+                                        const struct bc_counter_row *rows, size_t row_count);
 BC_MUST_USE int bc_metrics_add_histogram(struct bc_metrics *metrics, const char *name,
                                          const char *help, struct bc_histogram *histogram);
 

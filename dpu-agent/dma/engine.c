@@ -227,12 +227,7 @@ static const struct bc_dma_ops engine_ops = {
 
 static int register_metrics(struct bc_dma_counters *counters, struct bc_metrics *metrics)
 {
-    const struct {
-        enum bc_metric_kind kind;
-        const char *name;
-        const char *help;
-        struct bc_counter *counter;
-    } rows[] = {
+    const struct bc_counter_row rows[] = {
         {BC_METRIC_COUNTER, "bluecache_dma_tasks_total", "DMA copies that ended", &counters->tasks},
         {BC_METRIC_COUNTER, "bluecache_dma_errors_total", "DMA copies that failed",
          &counters->errors},
@@ -247,14 +242,10 @@ static int register_metrics(struct bc_dma_counters *counters, struct bc_metrics 
         {BC_METRIC_GAUGE, "bluecache_dma_in_flight_tasks", "DMA copies in flight",
          &counters->in_flight},
     };
-    size_t i;
+    int rc = bc_metrics_add_counters(metrics, rows, BC_ARRAY_LEN(rows));
 
-    for (i = 0; i < BC_ARRAY_LEN(rows); i++) {
-        int rc = bc_metrics_add_counter(metrics, rows[i].kind, rows[i].name, rows[i].help,
-                                        rows[i].counter);
-        if (rc != 0) {
-            return rc;
-        }
+    if (rc != 0) {
+        return rc;
     }
     return bc_metrics_add_histogram(metrics, "bluecache_dma_task_nanoseconds",
                                     "Time from submission to completion of a DMA copy",

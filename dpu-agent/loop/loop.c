@@ -232,26 +232,17 @@ uint32_t bc_loop_in_flight(const struct bc_loop *loop)
 
 int bc_loop_register_metrics(struct bc_loop *loop, struct bc_metrics *metrics)
 {
-    const struct {
-        const char *name;
-        const char *help;
-        struct bc_counter *counter;
-    } rows[] = {
-        {"bluecache_loop_turns_total", "Turns of the event loops", &loop->turns},
-        {"bluecache_loop_sleeps_total", "Times an event loop waited in the kernel", &loop->sleeps},
-        {"bluecache_loop_completions_total", "Completions taken from io_uring", &loop->completions},
-        {"bluecache_loop_mails_total", "Messages delivered between threads", &loop->mails},
+    const struct bc_counter_row rows[] = {
+        {BC_METRIC_COUNTER, "bluecache_loop_turns_total", "Turns of the event loops", &loop->turns},
+        {BC_METRIC_COUNTER, "bluecache_loop_sleeps_total",
+         "Times an event loop waited in the kernel", &loop->sleeps},
+        {BC_METRIC_COUNTER, "bluecache_loop_completions_total", "Completions taken from io_uring",
+         &loop->completions},
+        {BC_METRIC_COUNTER, "bluecache_loop_mails_total", "Messages delivered between threads",
+         &loop->mails},
     };
-    size_t i;
 
-    for (i = 0; i < BC_ARRAY_LEN(rows); i++) {
-        int rc = bc_metrics_add_counter(metrics, BC_METRIC_COUNTER, rows[i].name, rows[i].help,
-                                        rows[i].counter);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    return 0;
+    return bc_metrics_add_counters(metrics, rows, BC_ARRAY_LEN(rows));
 }
 
 struct io_uring_sqe *bc_loop_sqe(struct bc_loop *loop)

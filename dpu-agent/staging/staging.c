@@ -69,12 +69,7 @@ static void count_free(struct bc_staging *staging)
 
 static int register_metrics(struct bc_staging *staging, struct bc_metrics *metrics)
 {
-    const struct {
-        enum bc_metric_kind kind;
-        const char *name;
-        const char *help;
-        struct bc_counter *counter;
-    } rows[] = {
+    const struct bc_counter_row rows[] = {
         {BC_METRIC_GAUGE, "bluecache_staging_pool_bytes", "Staging memory", &staging->pool_bytes},
         {BC_METRIC_GAUGE, "bluecache_staging_free_bytes", "Staging memory that is not leased",
          &staging->free_bytes},
@@ -87,16 +82,8 @@ static int register_metrics(struct bc_staging *staging, struct bc_metrics *metri
         {BC_METRIC_COUNTER, "bluecache_staging_refused_total", "Leases refused for lack of room",
          &staging->refused_total},
     };
-    size_t i;
 
-    for (i = 0; metrics != NULL && i < BC_ARRAY_LEN(rows); i++) {
-        int rc = bc_metrics_add_counter(metrics, rows[i].kind, rows[i].name, rows[i].help,
-                                        rows[i].counter);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-    return 0;
+    return bc_metrics_add_counters(metrics, rows, BC_ARRAY_LEN(rows));
 }
 
 static void init_arenas(struct bc_staging *staging, size_t cache_len)

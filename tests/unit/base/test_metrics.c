@@ -171,6 +171,26 @@ static void count_visit(void *arg, enum bc_metric_kind kind, const char *name, c
     *(int64_t *)arg += value;
 }
 
+static void registry_takes_a_table(void **state)
+{
+    struct bc_counter puts = {3};
+    struct bc_counter used = {4};
+    const struct bc_counter_row rows[] = {
+        {BC_METRIC_COUNTER, "puts", "help", &puts},
+        {BC_METRIC_GAUGE, "used", "help", &used},
+    };
+    struct visited visited = {0};
+    struct bc_metrics *metrics;
+
+    (void)state;
+    assert_int_equal(bc_metrics_add_counters(NULL, rows, 2), 0);
+    assert_int_equal(bc_metrics_create(&metrics), 0);
+    assert_int_equal(bc_metrics_add_counters(metrics, rows, 2), 0);
+    bc_metrics_visit(metrics, write_down, &visited);
+    assert_string_equal(visited.text, "0 puts 3 0\n1 used 4 0\n");
+    bc_metrics_destroy(metrics);
+}
+
 static void registry_grows(void **state)
 {
     static char names[300][8];
@@ -264,6 +284,7 @@ int main(void)
         cmocka_unit_test(quantile_at_the_edges),
         cmocka_unit_test(merge_adds),
         cmocka_unit_test(registry_sums_equal_names_in_order),
+        cmocka_unit_test(registry_takes_a_table),
         cmocka_unit_test(registry_grows),
         cmocka_unit_test(one_name_has_one_kind),
         cmocka_unit_test(reading_while_the_owner_writes_is_no_race),

@@ -32,6 +32,29 @@ int bc_proto_list_decode(struct bc_reader *reader, uint32_t count_max, uint32_t 
     return 0;
 }
 
+int bc_proto_array_decode(const void *body, size_t len, uint32_t count_max, size_t element_len,
+                          const uint8_t **elements_out, uint32_t *count_out)
+{
+    struct bc_reader reader;
+    const uint8_t *elements;
+    uint32_t count;
+    int rc;
+
+    bc_reader_init(&reader, body, len);
+    rc = bc_proto_list_decode(&reader, count_max, &count);
+    if (rc != 0) {
+        return rc;
+    }
+    elements = bc_reader_view(&reader, count * element_len);
+    rc = bc_reader_finish(&reader);
+    if (rc != 0) {
+        return rc;
+    }
+    *elements_out = elements;
+    *count_out = count;
+    return 0;
+}
+
 int bc_statuses_encode(struct bc_writer *writer, const uint32_t *statuses, uint32_t count)
 {
     int rc = bc_list_begin_encode(writer, count);
@@ -47,18 +70,15 @@ int bc_statuses_encode(struct bc_writer *writer, const uint32_t *statuses, uint3
 int bc_statuses_decode(const void *body, size_t len, const uint8_t **statuses_out,
                        uint32_t *count_out)
 {
-    struct bc_reader reader;
     const uint8_t *statuses;
     uint32_t count;
-    int rc;
+    int rc =
+        bc_proto_array_decode(body, len, BC_PROTO_LIST_MAX, sizeof(uint32_t), &statuses, &count);
 
-    bc_reader_init(&reader, body, len);
-    rc = bc_proto_list_decode(&reader, BC_PROTO_LIST_MAX, &count);
     if (rc != 0) {
         return rc;
     }
-    statuses = bc_reader_view(&reader, count * sizeof(uint32_t));
-    if (bc_reader_finish(&reader) != 0 || bc_proto_statuses_check(statuses, count) != 0) {
+    if (bc_proto_statuses_check(statuses, count) != 0) {
         return -EBADMSG;
     }
     *statuses_out = statuses;

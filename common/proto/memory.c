@@ -92,22 +92,12 @@ int bc_unregister_encode(struct bc_writer *writer, const struct bc_wire_memory_n
 int bc_unregister_decode(const void *body, size_t len, const struct bc_wire_memory_name **names_out,
                          uint32_t *count_out)
 {
-    struct bc_reader reader;
-    const struct bc_wire_memory_name *names;
-    uint32_t count;
-    int rc;
+    const uint8_t *names;
+    int rc = bc_proto_array_decode(body, len, BC_REGISTER_BATCH_MAX,
+                                   sizeof(struct bc_wire_memory_name), &names, count_out);
 
-    bc_reader_init(&reader, body, len);
-    rc = bc_proto_list_decode(&reader, BC_REGISTER_BATCH_MAX, &count);
-    if (rc != 0) {
-        return rc;
+    if (rc == 0) {
+        *names_out = (const struct bc_wire_memory_name *)names;
     }
-    names = (const struct bc_wire_memory_name *)bc_reader_view(&reader, count * sizeof(*names));
-    rc = bc_reader_finish(&reader);
-    if (rc != 0) {
-        return rc;
-    }
-    *names_out = names;
-    *count_out = count;
-    return 0;
+    return rc;
 }

@@ -84,22 +84,16 @@ int bc_query_result_encode(struct bc_writer *writer, const struct bc_wire_query_
 int bc_query_result_decode(const void *body, size_t len,
                            const struct bc_wire_query_result **results_out, uint32_t *count_out)
 {
-    struct bc_reader reader;
     const struct bc_wire_query_result *results;
+    const uint8_t *elements;
     uint32_t count;
-    int rc;
+    int rc =
+        bc_proto_array_decode(body, len, BC_QUERY_KEYS_MAX, sizeof(*results), &elements, &count);
 
-    bc_reader_init(&reader, body, len);
-    rc = bc_proto_list_decode(&reader, BC_QUERY_KEYS_MAX, &count);
     if (rc != 0) {
         return rc;
     }
-    results =
-        (const struct bc_wire_query_result *)bc_reader_view(&reader, count * sizeof(*results));
-    rc = bc_reader_finish(&reader);
-    if (rc != 0) {
-        return rc;
-    }
+    results = (const struct bc_wire_query_result *)elements;
     for (uint32_t i = 0; i < count; i++) {
         if (results[i].reserved != 0 || !bc_proto_status_valid(results[i].status)) {
             return -EBADMSG;

@@ -25,7 +25,8 @@ enum stage {
     STAGE_FAILED = 2,  /* could not be made; the thread ended */
     STAGE_RUNNING = 3, /* its loop runs */
     STAGE_EMPTY = 4,   /* draining; no session left */
-    STAGE_ENDED = 5,   /* everything it owned is freed */
+    STAGE_STOPPED = 5, /* its loop ended; it sends no mail any more */
+    STAGE_ENDED = 6,   /* everything it owned is freed */
 };
 
 struct member {
@@ -48,10 +49,15 @@ struct bc_crew {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool run;  /* the loops may start */
-    bool quit; /* members that wait to run end instead */
+    bool quit; /* members may free what they own: no one sends them mail any more */
     struct member *members;
     struct bc_worker **peers;
 };
+
+uint64_t bc_crew_pool_len(uint64_t staging_bytes, uint64_t workers)
+{
+    return bc_align_down_u64(staging_bytes / workers, 2 * MIB);
+}
 
 uint64_t bc_crew_cache_len(uint64_t pool_len, uint32_t chunk_len)
 {
@@ -115,7 +121,7 @@ static int make_loop(struct member *member)
 static int make_staging(struct member *member)
 {
     const struct bc_crew_options *crew = &member->crew->options;
-    uint64_t pool_len = bc_align_down_u64(crew->staging_bytes / crew->workers, 2 * MIB);
+    uint64_t pool_len = bc_crew_pool_len(crew->staging_bytes, crew->workers);
     bool keeps = crew->backend_type == &bc_backend_dram;
     uint64_t cache = keeps ? bc_crew_cache_len(pool_len, crew->chunk_len) : 0;
     if (crew->capacity_bytes > 0) {
@@ -244,10 +250,31 @@ static const struct {
     {"sessions", make_sessions, drop_sessions},
 };
 
+/* Waits until the loop may run or is not needed: true to run it. */
+static bool wait_for_run(struct bc_crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    while (!crew->run && !crew->quit) {
+        pthread_cond_wait(&crew->changed, &crew->lock);
+    }
+    bool run = crew->run;
+    pthread_mutex_unlock(&crew->lock);
+    return run;
+}
+
+/* A sender touches a loop still after the mail is in: every loop outlives the last mail of all. */
+static void wait_for_quit(struct bc_crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    while (!crew->quit) {
+        pthread_cond_wait(&crew->changed, &crew->lock);
+    }
+    pthread_mutex_unlock(&crew->lock);
+}
+
 static void *thread_main(void *arg)
 {
     struct member *member = arg;
-    struct bc_crew *crew = member->crew;
     size_t made = 0;
     while (made < BC_ARRAY_LEN(parts) && parts[made].make(member) == 0) {
         made++;
@@ -255,18 +282,12 @@ static void *thread_main(void *arg)
     bool ok = made == BC_ARRAY_LEN(parts);
     if (ok) {
         set_stage(member, STAGE_MADE);
-        pthread_mutex_lock(&crew->lock);
-        while (!crew->run && !crew->quit) {
-            pthread_cond_wait(&crew->changed, &crew->lock);
-        }
-        bool run = crew->run;
-        pthread_mutex_unlock(&crew->lock);
-        if (run) {
+        if (wait_for_run(member->crew)) {
             set_stage(member, STAGE_RUNNING);
             bc_loop_run(member->worker.loop);
+            set_stage(member, STAGE_STOPPED);
+            wait_for_quit(member->crew);
         }
-    } else {
-        BC_ERROR("agent", "%s", member->error.text);
     }
     while (made > 0) {
         parts[--made].drop(member);
@@ -303,6 +324,14 @@ static int start_member(struct bc_crew *crew, uint32_t index, struct bc_options_
         return -EIO;
     }
     return 0;
+}
+
+static void quit(struct bc_crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    crew->quit = true;
+    pthread_cond_broadcast(&crew->changed);
+    pthread_mutex_unlock(&crew->lock);
 }
 
 static void join_all(struct bc_crew *crew)
@@ -356,10 +385,7 @@ int bc_crew_create(const struct bc_crew_options *options, struct bc_options_erro
     return 0;
 
 err_quit:
-    pthread_mutex_lock(&crew->lock);
-    crew->quit = true;
-    pthread_cond_broadcast(&crew->changed);
-    pthread_mutex_unlock(&crew->lock);
+    quit(crew);
     join_all(crew);
 err_free:
     crew_free(crew);
@@ -426,37 +452,45 @@ static void stop(struct bc_mail *mail)
     backend->ops->stop(backend, &member->stop_op);
 }
 
+/* True when every member reached `stage` in time. */
+static bool wait_all(struct bc_crew *crew, enum stage stage)
+{
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        if (!wait_stage(&crew->members[i], stage, crew->options.drain_timeout_ms + STOP_GRACE_MS)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int drain_and_stop(struct bc_crew *crew)
+{
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        crew->members[i].drain_mail.deliver = drain;
+        bc_loop_send(crew->members[i].worker.loop, &crew->members[i].drain_mail);
+    }
+    if (!wait_all(crew, STAGE_EMPTY)) {
+        return -ETIMEDOUT;
+    }
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        crew->members[i].stop_mail.deliver = stop;
+        bc_loop_send(crew->members[i].worker.loop, &crew->members[i].stop_mail);
+    }
+    return wait_all(crew, STAGE_STOPPED) ? 0 : -ETIMEDOUT;
+}
+
 int bc_crew_destroy(struct bc_crew *crew)
 {
     if (crew == NULL) {
         return 0;
     }
-    uint32_t workers = crew->options.workers;
-    uint64_t timeout_ms = crew->options.drain_timeout_ms + STOP_GRACE_MS;
-    bool running = crew->run;
-    if (!running) {
-        pthread_mutex_lock(&crew->lock);
-        crew->quit = true;
-        pthread_cond_broadcast(&crew->changed);
-        pthread_mutex_unlock(&crew->lock);
+    int rc = crew->run ? drain_and_stop(crew) : 0;
+    if (rc != 0) {
+        return rc;
     }
-    for (uint32_t i = 0; running && i < workers; i++) {
-        crew->members[i].drain_mail.deliver = drain;
-        bc_loop_send(crew->members[i].worker.loop, &crew->members[i].drain_mail);
-    }
-    for (uint32_t i = 0; running && i < workers; i++) {
-        if (!wait_stage(&crew->members[i], STAGE_EMPTY, timeout_ms)) {
-            return -ETIMEDOUT;
-        }
-    }
-    for (uint32_t i = 0; running && i < workers; i++) {
-        crew->members[i].stop_mail.deliver = stop;
-        bc_loop_send(crew->members[i].worker.loop, &crew->members[i].stop_mail);
-    }
-    for (uint32_t i = 0; i < workers; i++) {
-        if (!wait_stage(&crew->members[i], STAGE_ENDED, timeout_ms)) {
-            return -ETIMEDOUT;
-        }
+    quit(crew);
+    if (!wait_all(crew, STAGE_ENDED)) {
+        return -ETIMEDOUT;
     }
     join_all(crew);
     crew_free(crew);

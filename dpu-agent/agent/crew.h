@@ -45,6 +45,8 @@ struct bc_worker *bc_crew_worker(struct bc_crew *crew, uint32_t index);
  * they are, and the process should exit. NULL: 0. */
 int bc_crew_destroy(struct bc_crew *crew);
 
+/* Bytes of a worker's pool, of the staging memory of all. */
+uint64_t bc_crew_pool_len(uint64_t staging_bytes, uint64_t workers);
 /* Bytes of a worker's pool that dram may fill: what is left above the floor. */
 uint64_t bc_crew_cache_len(uint64_t pool_len, uint32_t chunk_len);
 

@@ -18,7 +18,9 @@
 enum bed_state {
     BED_MAKING = 0,
     BED_RUNNING = 1,
-    BED_ENDED = 2,
+    BED_STOPPED = 2,  /* sends nothing any more */
+    BED_DROPPING = 3, /* nobody sends it anything any more */
+    BED_ENDED = 4,
 };
 
 /* ---- the connection: one end of a socket pair ----------------------------------------------- */
@@ -210,6 +212,8 @@ static void *thread_main(void *arg)
     make(self);
     set_state(self, BED_RUNNING);
     bc_loop_run(self->worker.loop);
+    set_state(self, BED_STOPPED);
+    await_state(self, BED_DROPPING);
     drop(self);
     set_state(self, BED_ENDED);
     return NULL;
@@ -285,6 +289,12 @@ void bed_fini(struct bed *bed)
             continue;
         }
         bc_loop_stop(bed->workers[w].worker.loop);
+    }
+    for (uint32_t w = 0; bed->options.threads && w < bed->options.workers; w++) {
+        await_state(&bed->workers[w], BED_STOPPED);
+    }
+    for (uint32_t w = 0; bed->options.threads && w < bed->options.workers; w++) {
+        set_state(&bed->workers[w], BED_DROPPING);
     }
     for (uint32_t w = 0; bed->options.threads && w < bed->options.workers; w++) {
         await_state(&bed->workers[w], BED_ENDED);

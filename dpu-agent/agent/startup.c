@@ -17,9 +17,10 @@
 #define SERVER_STOP_TIMEOUT_S 10
 #define KEEPALIVE_MS          10000u
 
+/* Passes rc on; an error gets a sentence, unless who failed has given one. */
 static int fail(struct bc_agent *agent, int rc, const char *what, const char *hint)
 {
-    if (agent->error.text[0] == '\0') {
+    if (rc != 0 && agent->error.text[0] == '\0') {
         snprintf(agent->error.text, sizeof(agent->error.text), "%s: %s%s%s", what, strerror(-rc),
                  hint[0] != '\0' ? "; " : "", hint);
     }
@@ -80,8 +81,9 @@ static int choose_capacity(struct bc_agent *agent)
 {
     agent->capacity_bytes = agent->options->capacity_bytes;
     if (agent->backend_type == &bc_backend_dram) {
-        uint64_t pool = agent->options->staging_bytes / agent->options->workers;
-        uint64_t cache = bc_crew_cache_len(pool, agent->chunk_len) * agent->options->workers;
+        uint64_t workers = agent->options->workers;
+        uint64_t pool = bc_crew_pool_len(agent->options->staging_bytes, workers);
+        uint64_t cache = bc_crew_cache_len(pool, agent->chunk_len) * workers;
         if (agent->capacity_bytes > cache) {
             snprintf(agent->error.text, sizeof(agent->error.text),
                      "--capacity: dram keeps objects in the staging memory; -m %llu MiB has room "
@@ -103,6 +105,14 @@ static int choose_capacity(struct bc_agent *agent)
     return 0;
 }
 
+static void close_store(struct bc_agent *agent)
+{
+    if (agent->backend_type->close_store != NULL && agent->store != NULL) {
+        agent->backend_type->close_store(agent->store);
+        agent->store = NULL;
+    }
+}
+
 static int open_store(struct bc_agent *agent)
 {
     const struct bc_agent_options *options = agent->options;
@@ -114,14 +124,11 @@ static int open_store(struct bc_agent *agent)
             return fail(agent, rc, "cannot open the store in --root", "");
         }
     }
-    return choose_capacity(agent);
-}
-
-static void close_store(struct bc_agent *agent)
-{
-    if (agent->backend_type->close_store != NULL && agent->store != NULL) {
-        agent->backend_type->close_store(agent->store);
+    int rc = choose_capacity(agent);
+    if (rc != 0) {
+        close_store(agent);
     }
+    return rc;
 }
 
 static int fill_limits(struct bc_agent *agent)
@@ -226,7 +233,13 @@ static void server_stop(struct bc_mail *mail)
     bc_server_stop(stop->server, server_stopped, stop);
 }
 
-static void drop_server(struct bc_agent *agent)
+static void close_listener(struct bc_agent *agent)
+{
+    bc_server_destroy(agent->server);
+    agent->server = NULL;
+}
+
+static void stop_server(struct bc_agent *agent)
 {
     /* Static: if worker 0 is stuck the mail outlives this call. */
     static struct server_stop stop;
@@ -247,7 +260,6 @@ static void drop_server(struct bc_agent *agent)
         return;
     }
     sem_destroy(&stop.stopped);
-    bc_server_destroy(agent->server);
 }
 
 static void serve(struct bc_mail *mail)
@@ -276,8 +288,8 @@ static const struct {
     {"device", open_device, close_device},
     {"store", open_store, close_store},
     {"workers", make_crew, drop_crew},
-    {"listener", listen_tcp, NULL},
-    {"service", go, drop_server},
+    {"listener", listen_tcp, close_listener},
+    {"service", go, stop_server},
 };
 
 static void undo(struct bc_agent *agent, size_t done)
@@ -302,19 +314,15 @@ int bc_agent_start(struct bc_agent *agent, bool preflight)
         }
         if (rc != 0) {
             BC_ERROR("agent", "start-up failed at step '%s': %s", steps[i].name, agent->error.text);
-            if (steps[i].run == open_store) {
-                close_store(agent);
-            }
             undo(agent, i);
             return rc;
         }
         BC_DBG("agent", "start-up step '%s' done", steps[i].name);
     }
     if (preflight) {
-        bc_server_destroy(agent->server);
         undo(agent, count);
     }
-    return 0;
+    return agent->stuck ? -ETIMEDOUT : 0;
 }
 
 int bc_agent_stop(struct bc_agent *agent)

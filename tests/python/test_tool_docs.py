@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tool import PROGRAM
+from tool import PROGRAM, make_tool  # noqa: F401
 from agent import PROGRAM as AGENT
 from agent import ROOT
 
@@ -64,3 +64,34 @@ def test_the_pages_are_well_formed(page):
     done = subprocess.run(["man", "--warnings", "-l", str(ROOT / "docs" / "man" / page)], capture_output=True,
                           timeout=60)
     assert done.returncode == 0 and done.stderr == b"" and len(done.stdout) > 1000
+
+
+def section(title):
+    """Of operations.md."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    return re.search(r"^## %s$(.*?)(?=^## |\Z)" % re.escape(title), text, re.MULTILINE | re.DOTALL).group(1)
+
+
+@pytest.mark.parametrize("backend", ["dram", "posix"])
+def test_every_metric_is_explained(make_tool, backend):
+    explained = {}
+    modules = []
+    for line in section("Metrics").splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 3:
+            modules = re.findall(r"`(\w+)`", cells[0]) or modules
+            for module in modules:
+                explained.setdefault(module, set()).update(re.findall(r"`(\w+)`", cells[1]))
+    found = {}
+    for name in make_tool(backend=backend).json("stats")["metrics"]:
+        module, noun = name.removeprefix("bluecache_").split("_", 1)
+        found.setdefault(module, set()).add(noun)
+    assert found == {module: nouns for module, nouns in explained.items() if module in found}
+    assert backend in found
+
+
+def test_every_status_is_explained():
+    header = (ROOT / "common" / "bluecache" / "status.h").read_text()
+    names = {name.lower() for name in re.findall(r"^ +BC_STATUS_(\w+) = \d+,", header, re.MULTILINE)}
+    assert len(names) > 20
+    assert set(re.findall(r"^\| `(\w+)` \|", section("Statuses, and what to do"), re.MULTILINE)) == names

@@ -17,9 +17,10 @@
  *   versions). To make room the least recently used objects go; pinned ones never.
  * - Asynchronous calls complete exactly once, from the loop, never inside the call.
  *
- * Back-pressure: -EAGAIN from put_begin, put_lease and get_chunk means "not now"; `ready` is called
- * (from the loop) when a retry may succeed. A caller never has to hold one lease while it waits for
- * another.
+ * Back-pressure: -EAGAIN from put_begin, put_lease and get_chunk, and as the result of get_open when all
+ * handles are out, means "not now"; `ready` is called (from the loop) when a retry may succeed. A caller
+ * never has to hold one lease while it waits for another. The released callback of the staging pool is
+ * the backend's.
  *
  * Threads: the owner of the loop. Memory: handles come from pools sized at create (a full pool is
  * -EAGAIN); ops are embedded in their callers and stay valid until done.
@@ -69,9 +70,10 @@ struct bc_put_op {
     void *internal[4];
 };
 
-/* One chunk of a get. In: offset (multiple of 64 KiB) and len. Out: data and len; len may be less
- * than asked for (then a multiple of 64 KiB, not 0): go on from there. The view is valid until
- * get_release, which must follow every successful completion. */
+/* One chunk of a get. In: offset (multiple of 64 KiB) and len; a range that is not inside the object
+ * ends with -ERANGE. Out: data and len; len may be less than asked for (then a multiple of 64 KiB, not
+ * 0): go on from there. The view is valid until get_release, which must follow every successful
+ * completion. */
 struct bc_get_op;
 typedef void (*bc_get_fn)(struct bc_get_op *op, int result);
 struct bc_get_op {
@@ -111,7 +113,8 @@ struct bc_batch_op {
     void *internal[6];
 };
 
-/* iterate: one object shown. Return false to stop. The key is valid during the call. */
+/* iterate: one object shown, inside the call of iterate or later. Return false to stop. The key is valid
+ * during the call, which must not call the backend. */
 typedef bool (*bc_iterate_fn)(void *arg, const struct bc_object_key *key, uint64_t size,
                               uint64_t version);
 
@@ -129,7 +132,8 @@ struct bc_backend_ops {
                      struct bc_extent *extent_out);
     void (*put_unlease)(struct bc_put *put, const struct bc_extent *extent); /* leased, not used */
     void (*put_chunk)(struct bc_put *put, struct bc_put_op *op);
-    /* Every byte was given by put_chunk and succeeded. Frees the handle when done. op: done only. */
+    /* Every byte was given by put_chunk and succeeded (asserted). Frees the handle when done, whatever the
+     * result. op: done only. */
     void (*put_commit)(struct bc_put *put, struct bc_batch_op *op);
     /* No chunk in flight. Frees the handle; what was written is deleted in the background. */
     void (*put_abort)(struct bc_put *put);
@@ -140,7 +144,9 @@ struct bc_backend_ops {
     void (*get_release)(struct bc_get *get, struct bc_get_op *op);
     void (*get_close)(struct bc_get *get); /* every chunk released */
 
+    /* A store may answer by the hash alone; get_open compares the whole key. */
     void (*query)(struct bc_backend *backend, struct bc_batch_op *op);
+    /* Gone at once; answered when not even a crash brings it back. */
     void (*remove)(struct bc_backend *backend, struct bc_batch_op *op);
     /* Objects from *cursor (0 to start) on, about `count` of them; *cursor is 0 again at the end.
      * cursor, visit and arg stay valid until done. Objects that come or go meanwhile may be missed. */
@@ -148,7 +154,7 @@ struct bc_backend_ops {
                     bc_iterate_fn visit, void *arg, struct bc_batch_op *op);
     /* Everything committed so far is on stable storage when done. */
     void (*flush)(struct bc_backend *backend, struct bc_batch_op *op);
-    /* No put or get is open; ends background work. Then destroy. */
+    /* No put or get is open (asserted); ends background work. Then destroy, in any thread. */
     void (*stop)(struct bc_backend *backend, struct bc_batch_op *op);
     void (*destroy)(struct bc_backend *backend);
 };
@@ -166,8 +172,8 @@ struct bc_backend_env {
     struct bc_staging *staging;
     struct bc_metrics *metrics; /* may be NULL */
     const char *root;           /* directory (posix) or NULL */
-    uint64_t capacity;          /* bytes of this instance: its share */
-    uint32_t worker;            /* 0 .. workers-1: owns partitions p with p % workers == worker */
+    uint64_t capacity; /* bytes of this instance: its share; dram: at most the cache arena */
+    uint32_t worker;   /* 0 .. workers-1: owns partitions p with p % workers == worker */
     uint32_t workers;
     uint32_t handles_max; /* puts plus gets open at once */
     bool format;          /* allow formatting a directory that is not empty and not ours */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dram.c - the backend `dram`: objects stay where the DMA engine put them, in the cache arena of the
- * staging pool; readers are lent that memory. Every read is verified against the checksums taken when
- * the object was written. Nothing survives the process.
+/* dram.c - the backend `dram`: objects stay where the DMA engine put them, in the cache arena of
+ * the staging pool; readers are lent that memory. Every read is verified against the checksums
+ * taken when the object was written. Nothing survives the process.
  *
- * Thread: the owner of the loop. Memory: handles from pools made at create; the index's buckets grow.
- * The callback of the staging pool belongs to the backend. */
+ * Thread: the owner of the loop. Memory: handles from pools made at create; the index's buckets
+ * grow. The callback of the staging pool belongs to the backend. */
 #include "backend/dram.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dram.h - inside of the `dram` backend: objects live in extents of the staging pool's cache arena,
- * where the DMA engine put them; their records live in the headroom before the data. Nothing else is
- * allocated for an object.
+ * where the DMA engine put them; their records live in the headroom before the data. Nothing else
+ * is allocated for an object.
  *
  *   extent of an object:   [ dram_extent | (first one only) dram_object | unused ][ data ... ]
  *                          '------------- headroom, 4 KiB -----------------------'
@@ -9,7 +9,8 @@
  * Invariants
  * - used = what extents cost (headroom included) + what open puts still may take; used <= capacity.
  * - An object is in the index, or detached (replaced, removed, corrupt) and pinned; it is in `lru`
- *   exactly when it is in the index and not pinned. `evictable` is the cost of the objects in `lru`.
+ *   exactly when it is in the index and not pinned. `evictable` is the cost of the objects in
+ *   `lru`.
  * - The extents of an object are sorted and tile [0, size).
  * Thread: the owner of the loop. */
 #ifndef BC_BACKEND_DRAM_H
@@ -130,8 +131,8 @@ static inline uint64_t bc_dram_extent_cost(const struct dram_extent *extent)
 
 void bc_dram_set_used(struct dram *dram, uint64_t used);
 
-/* Drops least recently used objects until `need` more bytes fit; all or nothing. False: what is in use
- * by others leaves too little. */
+/* Drops least recently used objects until `need` more bytes fit; all or nothing. False: what is in
+ * use by others leaves too little. */
 bool bc_dram_make_room(struct dram *dram, uint64_t need);
 /* Drops the least recently used object. False: none is left. */
 bool bc_dram_evict_one(struct dram *dram);

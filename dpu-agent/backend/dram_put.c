@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dram_put.c - puts of `dram`: reserve, lease, checksum, publish.
  *
- * A put reserves its whole cost when it begins, so that the bytes are there. What can still be missing
- * is a hole large enough: then smaller extents are taken, then more objects are evicted. If even that
- * fails, the put waits as long as a reader or a put that needs no more extents will release something;
- * puts that all wait for one another would wait for ever, so one of them is told -ENOSPC instead.
- * Thread: the owner of the loop. Memory: handles from a pool. */
+ * A put reserves its whole cost when it begins, so that the bytes are there. What can still be
+ * missing is a hole large enough: then smaller extents are taken, then more objects are evicted. If
+ * even that fails, the put waits as long as a reader or a put that needs no more extents will
+ * release something; puts that all wait for one another would wait for ever, so one of them is told
+ * -ENOSPC instead. Thread: the owner of the loop. Memory: handles from a pool. */
 #include "backend/dram.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* internal.h - what the backends of this room share: handles' common head, deferred completions, the
- * ready signal, counters, and the walk over an index with a cursor. Not for other rooms.
+/* internal.h - what the backends of this room share: handles' common head, deferred completions,
+ * the ready signal, counters, and the walk over an index with a cursor. Not for other rooms.
  *
  * Thread: the owner of the loop. Memory: embedded in the backends and in their callers' ops. */
 #ifndef BC_BACKEND_INTERNAL_H
@@ -32,7 +32,8 @@ struct bc_later {
 };
 BC_STATIC_ASSERT(sizeof(struct bc_later) <= 4 * sizeof(void *), "fits the smallest op");
 
-/* Each calls op->done(op, result) in this turn or the next; the op may be reused or freed from then on. */
+/* Each calls op->done(op, result) in this turn or the next; the op may be reused or freed from then
+ * on. */
 void bc_later_put(struct bc_loop *loop, struct bc_put_op *op, int result);
 void bc_later_get(struct bc_loop *loop, struct bc_get_op *op, int result);
 void bc_later_open(struct bc_loop *loop, struct bc_open_op *op, int result);

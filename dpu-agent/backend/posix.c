@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix.c - the backend `posix`: one file per object on any file system. See posix.h for its parts and
- * docs/internals/posix-format.md for the files.
+/* posix.c - the backend `posix`: one file per object on any file system. See posix.h for its parts
+ * and docs/internals/posix-format.md for the files.
  *
- * What a crash leaves: a process that is killed loses nothing that was committed. Nothing is flushed
- * unless flush is called, so after a power cut objects may be gone, torn (found by their checksums and
- * dropped), or, when removed or replaced since the last flush, back again.
+ * What a crash leaves: a process that is killed loses nothing that was committed. Nothing is
+ * flushed unless flush is called, so after a power cut objects may be gone, torn (found by their
+ * checksums and dropped), or, when removed or replaced since the last flush, back again.
  *
- * Thread: the owner of the loop. Memory: at create, but for the index. The callback of the staging pool
- * belongs to the backend. */
+ * Thread: the owner of the loop. Memory: at create, but for the index. The callback of the staging
+ * pool belongs to the backend. */
 #include "backend/posix.h"
 
 #include <errno.h>

@@ -8,8 +8,9 @@
  *                            '-- unlinks: files on their way out
  *
  * Invariants
- * - used = bytes of every file that has not been seen gone: indexed objects, replaced or removed ones that
- *   somebody still reads, files being unlinked, unfinished puts (counted whole from put_begin on).
+ * - used = bytes of every file that has not been seen gone: indexed objects, replaced or removed
+ *   ones that somebody still reads, files being unlinked, unfinished puts (counted whole from
+ *   put_begin on).
  * - An object (a version) lives as long as something holds it: the index, an unlink, a descriptor.
  * - The file that a name shows is the indexed object's, except while an exclusive claim on the name
  *   is held; so a descriptor opened under a claim is that of the object then found in the index.
@@ -339,7 +340,8 @@ void bc_posix_object_free(struct posix *posix, struct posix_object *object);
 struct posix_object *bc_posix_find(const struct posix *posix, struct bc_hash128 hash);
 /* Its bytes are counted already. The most recently used one from now on. */
 void bc_posix_index_add(struct posix *posix, struct posix_object *object);
-/* Out of the index; descriptors that nobody uses are closed. Freed when nothing holds it any more. */
+/* Out of the index; descriptors that nobody uses are closed. Freed when nothing holds it any
+ * more. */
 void bc_posix_index_remove(struct posix *posix, struct posix_object *object);
 /* Out of the index and its file unlinked, as soon as an unlink is free. */
 void bc_posix_doom(struct posix *posix, struct posix_object *object);
@@ -355,10 +357,11 @@ static inline uint64_t bc_posix_object_bytes(const struct posix_object *object)
 
 void bc_posix_charge(struct posix *posix, uint64_t bytes);
 void bc_posix_release(struct posix *posix, uint64_t bytes);
-/* True: `need` bytes fit now. False: objects are being evicted for them, or it must wait for others. */
+/* True: `need` bytes fit now. False: objects are being evicted for them, or it must wait for
+ * others. */
 bool bc_posix_make_room(struct posix *posix, uint64_t need);
-/* The file system is full before the capacity is: evicts what `bytes` need and runs `retry` after it.
- * False: tried often enough, or nothing is left to evict. */
+/* The file system is full before the capacity is: evicts what `bytes` need and runs `retry` after
+ * it. False: tried often enough, or nothing is left to evict. */
 bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes);
 
 /* An object that cannot be read right: dropped, counted, logged once. error: -EBADMSG, -EIO, ... */
@@ -375,14 +378,15 @@ void bc_posix_claim(struct posix *posix, struct posix_claim *claim, struct bc_ha
                     bool exclusive, posix_claim_fn granted);
 void bc_posix_unclaim(struct posix *posix, struct posix_claim *claim);
 bool bc_posix_name_busy(const struct posix *posix, struct bc_hash128 hash);
-/* Unlinks the file of that name, unless it shows an object of the index by then. `object`, if any, is
- * held by this until it ended. False: no unlink is free. */
+/* Unlinks the file of that name, unless it shows an object of the index by then. `object`, if any,
+ * is held by this until it ended. False: no unlink is free. */
 bool bc_posix_unlink(struct posix *posix, struct posix_object *object, struct bc_hash128 hash,
                      posix_unlink_fn done, void *done_arg, uint32_t done_index);
 
 /* ---- posix_slot.c ---- */
 
-/* A free slot in state OPENING for this object; closes idle ones for it. NULL: wait in slot_waiters. */
+/* A free slot in state OPENING for this object; closes idle ones for it. NULL: wait in
+ * slot_waiters. */
 struct posix_slot *bc_posix_slot_take(struct posix *posix, struct posix_object *object);
 void bc_posix_slot_opened(struct posix_slot *slot, int fd); /* one user */
 void bc_posix_slot_failed(struct posix_slot *slot);         /* free again */
@@ -409,7 +413,8 @@ void bc_posix_put_commit(struct bc_put *put, struct bc_batch_op *op);
 void bc_posix_put_abort(struct bc_put *put);
 /* Gives the footer its version and checksums. */
 void bc_posix_put_seal(struct posix *posix, struct posix_put *put);
-/* The file is open, or will never be: chunks that waited for it go on, then the commit or clean-up. */
+/* The file is open, or will never be: chunks that waited for it go on, then the commit or
+ * clean-up. */
 void bc_posix_put_opened(struct posix *posix, struct posix_put *put);
 void bc_posix_put_run_waiting(struct posix *posix, struct posix_put *put);
 /* Closes, unlinks, gives everything back; then commit_op, if any, ends with `result`. */

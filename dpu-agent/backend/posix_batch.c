@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* posix_batch.c - query, remove, iterate and flush of `posix`.
  *
- * A remove is answered once the files are gone, so that a crash cannot bring them back; a put that was
- * being published meanwhile is waited for. Thread: the owner of the loop, but for the thread that
- * flushes: it touches only the root's descriptor and flush.result. */
+ * A remove is answered once the files are gone, so that a crash cannot bring them back; a put that
+ * was being published meanwhile is waited for. Thread: the owner of the loop, but for the thread
+ * that flushes: it touches only the root's descriptor and flush.result. */
 #include "backend/posix.h"
 
 #include <errno.h>

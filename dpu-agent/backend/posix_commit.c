@@ -4,7 +4,8 @@
  *   put_commit: claim the name -> write the footer, unless it went with the data -> rename -> index
  *   failure:    give the claim back -> close -> unlink the temporary file -> give the bytes back
  *
- * Each step ends in put_step or clean_step, which look what is next. Thread: the owner of the loop. */
+ * Each step ends in put_step or clean_step, which look what is next. Thread: the owner of the
+ * loop. */
 #include "backend/posix.h"
 
 #include <errno.h>

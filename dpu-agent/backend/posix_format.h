@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_format.h - what the `posix` backend keeps on disk, version 1. docs/internals/posix-format.md
- * tells the same in prose, with the rules by which a file is valid.
+/* posix_format.h - what the `posix` backend keeps on disk, version 1.
+ * docs/internals/posix-format.md tells the same in prose, with the rules by which a file is valid.
  *
  *   ROOT/bluecache.store           what this directory is (struct bc_posix_store_record)
  *   ROOT/LOCK                      held by the running agent; text: "bluecache <pid>"
@@ -9,9 +9,9 @@
  *
  *   object file:  [ data, padded to 4 KiB ][ checksum table, when large ][ footer, 4 KiB ]
  *
- * A file is ours and whole when its last 4 KiB are a footer whose checksum holds, that names this store,
- * this file name's hash and this file length. Data is checked by block when it is read. Everything is
- * little-endian. Pure functions: any thread. */
+ * A file is ours and whole when its last 4 KiB are a footer whose checksum holds, that names this
+ * store, this file name's hash and this file length. Data is checked by block when it is read.
+ * Everything is little-endian. Pure functions: any thread. */
 #ifndef BC_BACKEND_POSIX_FORMAT_H
 #define BC_BACKEND_POSIX_FORMAT_H
 
@@ -47,8 +47,8 @@ struct bc_posix_store_record {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_posix_store_record) == BC_POSIX_BLOCK, "one block");
 
-/* Checksums of data blocks that fit the footer: objects up to 44 MiB. Those of larger ones fill whole
- * blocks before it. */
+/* Checksums of data blocks that fit the footer: objects up to 44 MiB. Those of larger ones fill
+ * whole blocks before it. */
 #define BC_POSIX_INLINE_CRCS 704u
 #define BC_POSIX_TABLE_CRCS  1024u /* in a table block */
 #define BC_POSIX_TABLE_LEN_MAX \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_get.c - gets of `posix`: chunks are read into leased extents, checked block by block, and shown.
+/* posix_get.c - gets of `posix`: chunks are read into leased extents, checked block by block, and
+ * shown.
  *
- * Whole blocks of 64 KiB are read, whatever was asked for, because their checksums are of whole blocks.
- * The first chunk of a small object brings the footer along in the same read; chunks of others that
- * arrive before the footer wait for it. Thread: the owner of the loop. Memory: handles and ios from pools. */
+ * Whole blocks of 64 KiB are read, whatever was asked for, because their checksums are of whole
+ * blocks. The first chunk of a small object brings the footer along in the same read; chunks of
+ * others that arrive before the footer wait for it. Thread: the owner of the loop. Memory: handles
+ * and ios from pools. */
 #include "backend/posix.h"
 
 #include <errno.h>
@@ -86,7 +88,8 @@ void bc_posix_get_open(struct bc_backend *backend, struct bc_open_op *op)
     memcpy(get->key, op->key.key, op->key.key_len);
     get->starting = true;
     bc_posix_get_start(posix, get);
-    /* When it ended at once and in failure, the handle is back in the pool: nobody else has it yet. */
+    /* When it ended at once and in failure, the handle is back in the pool: nobody else has it
+     * yet. */
     get->starting = false;
 }
 
@@ -173,7 +176,8 @@ static void read_done(struct bc_file_req *req, int64_t result)
 
     io->result = result < 0 ? (int32_t)result : (uint64_t)result < data_len ? -EBADMSG : 0;
     if (io->footer) {
-        /* Others wait for this footer as well: they go first, the handle lives until this one ends. */
+        /* Others wait for this footer as well: they go first, the handle lives until this one
+         * ends. */
         bc_posix_footer_arrived(posix, get, result, data_len + BC_POSIX_BLOCK);
         bc_posix_run_parked(posix, get);
     }

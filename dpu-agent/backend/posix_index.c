@@ -12,6 +12,10 @@
 
 #define SLAB_OBJECTS 1023u
 
+#define AHEAD_SHARE 32u           /* at most this part of the capacity is evicted ahead, */
+#define AHEAD_MAX   (64ull << 20) /* at most these bytes, */
+#define AHEAD_PUTS  16u           /* and at most what so many puts like this one need */
+
 struct posix_slab {
     struct posix_slab *next;
     struct posix_object objects[SLAB_OBJECTS];
@@ -217,15 +221,38 @@ static uint64_t evict_one(struct posix *posix)
     return 0;
 }
 
+/* Once objects had to go, some are made to go ahead of need: unlinks take long, and puts that find room
+ * need not wait for them. */
+static void evict_ahead(struct posix *posix, uint64_t need)
+{
+    uint64_t ahead =
+        bc_min_u64(bc_min_u64(posix->capacity / AHEAD_SHARE, AHEAD_MAX), need * AHEAD_PUTS);
+    uint64_t evicted = 1;
+
+    if (posix->used - posix->going + ahead / 2 <= posix->capacity) {
+        return;
+    }
+    while (evicted > 0 && posix->used - posix->going + ahead > posix->capacity) {
+        evicted = evict_one(posix);
+    }
+}
+
 bool bc_posix_make_room(struct posix *posix, uint64_t need)
 {
+    uint64_t evicted = 1;
+
     if (posix->used + need <= posix->capacity) {
+        if (bc_counter_get(&posix->counters.evictions) > 0) {
+            evict_ahead(posix, need);
+        }
         return true;
     }
     if (posix->used - posix->going - posix->evictable + need > posix->capacity) {
         return false;
     }
-    while (posix->used - posix->going + need > posix->capacity && evict_one(posix) > 0) {}
+    while (evicted > 0 && posix->used - posix->going + need > posix->capacity) {
+        evicted = evict_one(posix);
+    }
     return false;
 }
 

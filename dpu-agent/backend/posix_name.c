@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_name.c - one after the other: renames and unlinks of a file name are alone with it, opens may
- * be several. The order is that of the calls, so that what the index says and what the name shows can be
- * reasoned about as if each were done at once.
+/* posix_name.c - one after the other: renames and unlinks of a file name are alone with it, opens
+ * may be several. The order is that of the calls, so that what the index says and what the name
+ * shows can be reasoned about as if each were done at once.
  *
  * A name exists here while somebody claims it. Thread: the owner of the loop. Memory: pools. */
 #include "backend/posix.h"
@@ -26,7 +26,8 @@ static bool compatible(const struct posix_name *name, const struct posix_claim *
     return !name->exclusive && (!claim->exclusive || name->shared == 0);
 }
 
-/* Grants what can be granted, in order. A callback may give its claim back at once: no recursion. */
+/* Grants what can be granted, in order. A callback may give its claim back at once: no
+ * recursion. */
 static void grant(struct posix *posix, struct posix_name *name)
 {
     struct bc_list_node *node;

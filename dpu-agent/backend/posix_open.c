@@ -4,8 +4,8 @@
  *   shared descriptor there ----------------------------.
  *   claim the name -> (wait for a slot) -> open --------+-> (read the footer) -> opened
  *
- * The footer is read now when something in it is asked for now: metadata, or the key of an object that
- * is iterated over; and for large objects. The footer of others comes with their first chunk.
+ * The footer is read now when something in it is asked for now: metadata, or the key of an object
+ * that is iterated over; and for large objects. The footer of others comes with their first chunk.
  * Thread: the owner of the loop. Memory: handles, footers, tables and slots from pools. */
 #include "backend/posix.h"
 

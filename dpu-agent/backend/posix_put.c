@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_put.c - puts of `posix` up to their commit: a temporary file is opened while the first data is on
- * its way, chunks are written straight from the extents they arrived in. The chunk that completes the
- * object takes the footer along in the same write.
+/* posix_put.c - puts of `posix` up to their commit: a temporary file is opened while the first data
+ * is on its way, chunks are written straight from the extents they arrived in. The chunk that
+ * completes the object takes the footer along in the same write.
  *
- * Invariants: an extent goes back to the pool when its write has ended; `summed_len` counts the bytes
- * whose checksums are in the footer or the table; the file's whole length is charged from put_begin on.
- * Thread: the owner of the loop. Memory: handles, footers and tables from pools. */
+ * Invariants: an extent goes back to the pool when its write has ended; `summed_len` counts the
+ * bytes whose checksums are in the footer or the table; the file's whole length is charged from
+ * put_begin on. Thread: the owner of the loop. Memory: handles, footers and tables from pools. */
 #include "backend/posix.h"
 
 #include <errno.h>
@@ -138,6 +138,7 @@ int bc_posix_put_begin(struct bc_backend *backend, const struct bc_object_key *k
     if (rc != 0) {
         return rc;
     }
+    BC_ASSERT(put != NULL);
     put->base.backend = backend;
     put->node.hash = key->hash;
     put->size = size;

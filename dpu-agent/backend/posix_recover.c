@@ -7,8 +7,8 @@
  *   limit    what is more than the capacity goes, oldest first
  *   index    the rest
  *
- * Data is not read: its checksums are verified by gets. Files whose names are not ours are left alone.
- * Blocking, before the loop runs. Memory: 40 bytes an object while it lasts. */
+ * Data is not read: its checksums are verified by gets. Files whose names are not ours are left
+ * alone. Blocking, before the loop runs. Memory: 40 bytes an object while it lasts. */
 #include "backend/posix.h"
 
 #include <dirent.h>
@@ -89,7 +89,8 @@ static int add_found(struct scanner *scanner, const struct bc_posix_footer *foot
     return 0;
 }
 
-/* 1: a whole object of this store; 0: not; negative errno: cannot tell, which is this process's fault. */
+/* 1: a whole object of this store; 0: not; negative errno: cannot tell, which is this process's
+ * fault. */
 static int read_footer(struct scanner *scanner, int dir_fd, const char *name,
                        struct bc_hash128 hash)
 {

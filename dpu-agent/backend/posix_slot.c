@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_slot.c - the open descriptors of readers. The ones nobody uses stay open for the next reader, up
- * to a limit, oldest closed first.
+/* posix_slot.c - the open descriptors of readers. The ones nobody uses stay open for the next
+ * reader, up to a limit, oldest closed first.
  *
  *   FREE -> OPENING -> OPEN (users, or idle) -> CLOSING -> FREE
  *
- * An object has at most one descriptor that is shared (object->slot); one that was opened beside it is
- * closed after its only use. Thread: the owner of the loop. Memory: one table made at create. */
+ * An object has at most one descriptor that is shared (object->slot); one that was opened beside it
+ * is closed after its only use. Thread: the owner of the loop. Memory: one table made at create. */
 #include "backend/posix.h"
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 /* posix_store.c - takes possession of a directory, once per process: locked against a second agent,
  * recognised or formatted, temporary files of a crash removed, O_DIRECT tried.
  *
- * Nothing is touched in a directory that is not ours: it is looked at first, then locked, then looked at
- * again, as another agent may have been faster. The store record is written last, so a format that was
- * interrupted is taken up again. Blocking; any one thread. Errors are sentences. */
+ * Nothing is touched in a directory that is not ours: it is looked at first, then locked, then
+ * looked at again, as another agent may have been faster. The store record is written last, so a
+ * format that was interrupted is taken up again. Blocking; any one thread. Errors are sentences. */
 #include "backend/posix.h"
 
 #include <dirent.h>
@@ -23,7 +23,7 @@
 #include "base/log.h"
 
 #define LOCK_TEXT  "bluecache "
-#define STORE_NEW  BC_POSIX_STORE_NAME ".new"
+#define STORE_NEW  "bluecache.store.new" /* becomes BC_POSIX_STORE_NAME */
 #define PROBE_NAME BC_POSIX_TMP_NAME "/w0-0"
 
 enum verdict {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench.h - the parts of bluecache bench: settings, threads, the data and its verification, the report.
+/* bench.h - the parts of bluecache bench: settings, threads, the data and its verification, the
+ * report.
  *
- * A run has phases (fill, push, pull, clean up). In a phase every thread, which has a connection and
- * memory of its own, keeps `depth` requests of `batch` objects in flight over its own share of the keys:
+ * A run has phases (fill, push, pull, clean up). In a phase every thread, which has a connection
+ * and memory of its own, keeps `depth` requests of `batch` objects in flight over its own share of
+ * the keys:
  *
  *   keys of thread t    | block 0 | block 1 | ... | block B-1 |   a block is one request's keys
  *   requests in flight       ^ oldest, waited for first   (a ring of `depth` slots)
  *
- * Invariants: two requests in flight never name the same key (B >= depth, requests end in order), so what a
- * key holds is known: its number and how often it was pushed.
+ * Invariants: two requests in flight never name the same key (B >= depth, requests end in order),
+ * so what a key holds is known: its number and how often it was pushed.
  * Thread: a worker belongs to its thread during a phase and to main between phases. */
 #ifndef BC_TOOLS_BENCH_H
 #define BC_TOOLS_BENCH_H
@@ -97,7 +99,8 @@ struct bc_bench {
 
 /* ---- bench_setup.c: connections and memory ------------------------------------------------- */
 
-/* An exit status; after any, bc_bench_close frees. Opens cli->client as the first of the connections. */
+/* An exit status; after any, bc_bench_close frees. Opens cli->client as the first of the
+ * connections. */
 int bc_bench_open(struct bc_bench *bench, struct bc_cli *cli,
                   const struct bc_bench_settings *settings);
 void bc_bench_close(struct bc_bench *bench);
@@ -107,8 +110,8 @@ void bc_bench_close(struct bc_bench *bench);
 /* Writes the name of a worker's key, as of its `round`; returns its length. */
 size_t bc_bench_key(const struct bc_bench_worker *worker, uint64_t key, uint32_t round, char *name);
 
-/* Fills and checks the bytes of an object. Before a pull: makes sure that what was there cannot pass for
- * what should come. */
+/* Fills and checks the bytes of an object. Before a pull: makes sure that what was there cannot
+ * pass for what should come. */
 void bc_bench_write(const struct bc_bench_worker *worker, uint64_t key, uint32_t round, void *at);
 bool bc_bench_check(const struct bc_bench_worker *worker, uint64_t key, uint32_t round,
                     const void *at);
@@ -127,8 +130,8 @@ void bc_bench_worker_clean(struct bc_bench_worker *worker);
 
 /* ---- bench_run.c: phases ------------------------------------------------------------------- */
 
-/* All threads through one phase, with the progress line. An exit status. The results are merged into
- * result_out. */
+/* All threads through one phase, with the progress line. An exit status. The results are merged
+ * into result_out. */
 int bc_bench_run(struct bc_bench *bench, enum bc_bench_phase phase,
                  struct bc_bench_result *result_out);
 /* Removes the objects of all threads. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_data.c - what objects of the benchmark are called and hold; see bench.h. An object's bytes follow from
- * its number and round, so bytes of another object, or of an older one of the same name, are told from
- * the right ones. */
+/* bench_data.c - what objects of the benchmark are called and hold; see bench.h. An object's bytes
+ * follow from its number and round, so bytes of another object, or of an older one of the same
+ * name, are told from the right ones. */
 #include "bench.h"
 
 #include <stdio.h>

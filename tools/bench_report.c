@@ -28,15 +28,16 @@ static void print_settings(const struct bc_bench *bench)
 
     (void)printf("%s at %s%s\n", info->agent, info->dpu_addr,
                  info->emulated ? " (DMA emulated: host CPUs of this machine do the copying)" : "");
-    (void)printf("%llu keys of %s, %llu a request; %llu thread%s with %llu request%s in flight; "
-                 "%s memory%s%s\n\n",
-                 (unsigned long long)settings->keys, bc_cli_size(size, settings->size),
-                 (unsigned long long)settings->batch, (unsigned long long)settings->threads,
-                 settings->threads == 1 ? "" : "s", (unsigned long long)settings->depth,
-                 settings->depth == 1 ? "" : "s",
-                 settings->memory == BC_BENCH_SHARED ? "shared" : "malloc",
-                 settings->fresh ? "; fresh keys each round" : "",
-                 settings->verify ? "; contents verified, which the rates include" : "");
+    (void)printf(
+        "%llu object%s of %s, %llu a request; %llu thread%s with %llu request%s in flight; "
+        "%s memory%s%s\n\n",
+        (unsigned long long)settings->keys, settings->keys == 1 ? "" : "s",
+        bc_cli_size(size, settings->size), (unsigned long long)settings->batch,
+        (unsigned long long)settings->threads, settings->threads == 1 ? "" : "s",
+        (unsigned long long)settings->depth, settings->depth == 1 ? "" : "s",
+        settings->memory == BC_BENCH_SHARED ? "shared" : "malloc",
+        settings->fresh ? "; fresh keys each round" : "",
+        settings->verify ? "; contents verified, which the rates include" : "");
 }
 
 static void print_table(const struct bc_bench *bench, const struct bc_bench_report *report)

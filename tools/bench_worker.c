@@ -125,7 +125,8 @@ static void stamp(struct bc_bench_worker *worker)
     }
 }
 
-/* Waits for one request, whatever happens no longer than it may take: false when it does not end. */
+/* Waits for one request, whatever happens no longer than it may take: false when it does not
+ * end. */
 static bool wait_for(struct bc_bench_worker *worker, struct bc_bench_slot *slot)
 {
     uint64_t give_up_ns =

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli.h - what the commands of `bluecache` share: common options, exit statuses, the connection to the
- * agent, messages.
+/* cli.h - what the commands of `bluecache` share: common options, exit statuses, the connection to
+ * the agent, messages.
  * Thread: main only, but for bc_cli_interrupted and bc_cli_error, which any thread may call.
  * Lifetime: the process. What is printed for machines goes to stdout, everything else to stderr. */
 #ifndef BC_TOOLS_CLI_H
@@ -61,8 +61,8 @@ __attribute__((format(printf, 1, 2))) void bc_cli_error(const char *format, ...)
 __attribute__((format(printf, 2, 3))) int bc_cli_usage(const char *command, const char *format,
                                                        ...);
 
-/* From here on SIGINT and SIGTERM do no more than make bc_cli_interrupted true, once: the second one
- * kills. */
+/* From here on SIGINT and SIGTERM do no more than make bc_cli_interrupted true, once: the second
+ * one kills. */
 void bc_cli_catch_signals(void);
 bool bc_cli_interrupted(void);
 
@@ -77,8 +77,8 @@ int bc_cli_open(struct bc_cli *cli);
 /* One more connection with the same options, for a thread of its own. An exit status. */
 int bc_cli_open_another(const struct bc_cli *cli, struct bc_client **client_out);
 
-/* Closes cli->client. A client that cannot let go of its memory yet is left to the end of the process,
- * after a sentence. */
+/* Closes cli->client. A client that cannot let go of its memory yet is left to the end of the
+ * process, after a sentence. */
 void bc_cli_close(struct bc_cli *cli);
 
 /* The deadline of requests, as --timeout, the environment or the library has it. */

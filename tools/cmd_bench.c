@@ -2,6 +2,7 @@
 /* cmd_bench.c - bluecache bench: options, and the order of the phases; see bench.h for the rest. */
 #include "bench.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,9 +110,12 @@ static int run(struct bc_cli *cli, char **operands, uint32_t count)
 
     (void)operands;
     (void)count;
-    if (status != BC_CLI_DONE || report == NULL) {
+    if (report == NULL) {
+        return bc_cli_failed(cli, "bench", -ENOMEM);
+    }
+    if (status != BC_CLI_DONE) {
         free(report);
-        return status != BC_CLI_DONE ? status : BC_CLI_FAILED;
+        return status;
     }
     status = bc_bench_open(&bench, cli, &values);
     if (status == BC_CLI_DONE) {

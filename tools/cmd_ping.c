@@ -5,6 +5,7 @@
 #include "json.h"
 #include "units.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static struct {
@@ -50,7 +51,7 @@ static void report(const struct bc_cli *cli, const struct bc_cli_histogram *time
 static int run(struct bc_cli *cli, char **operands, uint32_t count)
 {
     struct bc_cli_histogram *times = calloc(1, sizeof(*times));
-    int status = times == NULL ? BC_CLI_FAILED : bc_cli_open(cli);
+    int status = times == NULL ? bc_cli_failed(cli, "ping", -ENOMEM) : bc_cli_open(cli);
 
     (void)operands;
     (void)count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_pull.c - bluecache pull: one object becomes one file, whole or not at all. It is pulled in pieces, so
- * that there is progress to show; the version that the agent names before and after says whether all of
- * them belong together. */
+/* cmd_pull.c - bluecache pull: one object becomes one file, whole or not at all. It is pulled in
+ * pieces, so that there is progress to show; the version that the agent names before and after says
+ * whether all of them belong together. */
 #include "cli.h"
 #include "file.h"
 #include "keys.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_push.c - bluecache push: one file becomes one object, in one request, so it is stored whole or not
- * at all. */
+/* cmd_push.c - bluecache push: one file becomes one object, in one request, so it is stored whole
+ * or not at all. */
 #include "cli.h"
 #include "file.h"
 #include "keys.h"
@@ -63,7 +63,8 @@ static int push(struct bc_cli *cli, const struct bc_key *key, const char *path)
     if (status == BC_CLI_DONE) {
         bc_cli_transfer_report(cli, stdout, "push", key, blob.len, ns);
     }
-    /* After a failure the DPU may still be reading: the memory is left to the end of the process. */
+    /* After a failure the DPU may still be reading: the memory is left to the end of the
+     * process. */
     if (status == BC_CLI_DONE) {
         bc_cli_blob_free(&blob);
     }

@@ -135,21 +135,21 @@ static void print_metric(const struct metric *metric, const struct metric *befor
     char texts[4][BC_CLI_UNITS_LEN];
 
     if (stat->kind == BC_STAT_HISTOGRAM) {
-        (void)printf("  %-28s %14s  ", metric->noun, bc_cli_number(texts[0], stat->value));
+        (void)printf("  %-28s %14s", metric->noun, bc_cli_number(texts[0], stat->value));
         if (stat->value > 0) {
-            (void)printf("p50 %s, p99 %s, mean %s", show(texts[1], metric, (int64_t)stat->p50),
+            (void)printf("  p50 %s, p99 %s, mean %s", show(texts[1], metric, (int64_t)stat->p50),
                          show(texts[2], metric, (int64_t)stat->p99),
                          show(texts[3], metric, (int64_t)(stat->sum / (uint64_t)stat->value)));
         }
     } else {
-        (void)printf("  %-28s %14s  ", metric->noun, show(texts[0], metric, stat->value));
+        (void)printf("  %-28s %14s", metric->noun, show(texts[0], metric, stat->value));
         if (before != NULL && stat->kind == BC_STAT_COUNTER && ns > 0) {
             double rate = (double)(stat->value - before->stat.value) * 1e9 / (double)ns;
 
             if (rate > 0 && has_unit(metric, "bytes")) {
-                (void)printf("%s", bc_cli_rate(texts[1], (uint64_t)rate, 1000000000));
+                (void)printf("  %s", bc_cli_rate(texts[1], (uint64_t)rate, 1000000000));
             } else if (rate > 0) {
-                (void)printf("%.*f a second", rate < 100 ? 1 : 0, rate);
+                (void)printf("  %.*f a second", rate < 100 ? 1 : 0, rate);
             }
         }
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file.h - files as whole objects: reads one into memory that the DPU can reach, and writes one so that
- * it is whole or absent.
+/* file.h - files as whole objects: reads one into memory that the DPU can reach, and writes one so
+ * that it is whole or absent.
  * Thread: main. Errors: every function prints its sentence; bool results are "it went well". */
 #ifndef BC_TOOLS_FILE_H
 #define BC_TOOLS_FILE_H
@@ -33,8 +33,8 @@ bool bc_cli_source_open(struct bc_cli_source *source, const char *path);
 bool bc_cli_source_read(struct bc_cli_source *source, struct bc_cli_blob *blob_out);
 void bc_cli_source_close(struct bc_cli_source *source);
 
-/* "-" is standard output. A regular file is written beside its final place as PATH.tmp.PID and renamed
- * by the commit; what is no regular file (a pipe, /dev/null) is written as it is. */
+/* "-" is standard output. A regular file is written beside its final place as PATH.tmp.PID and
+ * renamed by the commit; what is no regular file (a pipe, /dev/null) is written as it is. */
 struct bc_cli_sink {
     char *path; /* symbolic links followed */
     char *temporary;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* histogram.c - see histogram.h. Values below 64 have a bucket each; above, every power of two has 64. */
+/* histogram.c - see histogram.h. Values below 64 have a bucket each; above, every power of two has
+ * 64. */
 #include "histogram.h"
 
 #include <math.h>

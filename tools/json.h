@@ -47,8 +47,8 @@ void bc_json_i64(struct bc_json *json, const char *name, int64_t value);
 void bc_json_real(struct bc_json *json, const char *name, double value);
 void bc_json_bool(struct bc_json *json, const char *name, bool value);
 
-/* Length of the UTF-8 character at `text`; 0 when it is none (overlong forms, surrogates and what is
- * past U+10FFFF are none). */
+/* Length of the UTF-8 character at `text`; 0 when it is none (overlong forms, surrogates and what
+ * is past U+10FFFF are none). */
 size_t bc_json_utf8_len(const char *text, size_t len);
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* keys.h - keys as arguments: the argument's own bytes, or with --key-hex the bytes that its hex digits
- * stand for, which reaches every key (an argument holds no NUL). And how keys are shown.
+/* keys.h - keys as arguments: the argument's own bytes, or with --key-hex the bytes that its hex
+ * digits stand for, which reaches every key (an argument holds no NUL). And how keys are shown.
  * Thread: any. */
 #ifndef BC_TOOLS_KEYS_H
 #define BC_TOOLS_KEYS_H
@@ -20,8 +20,8 @@ int bc_cli_keys_parse(const char *command, char **arguments, uint32_t count, boo
                       struct bc_key **keys_out);
 void bc_cli_keys_free(struct bc_key *keys);
 
-/* Shows a key to a person: UTF-8 as it is, what would upset a terminal as \xNN. Cut with "..." to fit
- * buf_len. Returns buf. */
+/* Shows a key to a person: UTF-8 as it is, what would upset a terminal as \xNN. Cut with "..." to
+ * fit buf_len. Returns buf. */
 const char *bc_cli_key_text(char *buf, size_t buf_len, const struct bc_key *key);
 
 /* Members "key" (null when it is no UTF-8 text) and "key_hex". */

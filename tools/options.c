@@ -155,8 +155,8 @@ static int set_value(struct parser *parser, const struct bc_cli_option *row, voi
     return set_number(parser, row, text, at);
 }
 
-/* getopt leaves the letter it does not know in optopt, 0 for a word, and the option's own value when it
- * is known but was given an argument. */
+/* getopt leaves the letter it does not know in optopt, 0 for a word, and the option's own value
+ * when it is known but was given an argument. */
 static int unknown(struct parser *parser, const struct bc_cli_option *row, const char *argument)
 {
     if (row != NULL) {

@@ -45,9 +45,9 @@ struct bc_cli_options {
     void *values;
 };
 
-/* Parses argv[1..] by both tables (`extra` may be NULL). Without `permute` the first operand ends the
- * options. Returns the index of the first operand, the operands being the last of argv then; or -1 and
- * a sentence. */
+/* Parses argv[1..] by both tables (`extra` may be NULL). Without `permute` the first operand ends
+ * the options. Returns the index of the first operand, the operands being the last of argv then; or
+ * -1 and a sentence. */
 int bc_cli_options_parse(const struct bc_cli_options *common, const struct bc_cli_options *extra,
                          bool permute, int argc, char **argv, char *error, size_t error_len);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* progress.h - one line on stderr, redrawn in place, that shows how far long work is: a bar, bytes, rate
- * and the time left. It appears only on a terminal, and only for work that takes longer than a moment.
+/* progress.h - one line on stderr, redrawn in place, that shows how far long work is: a bar, bytes,
+ * rate and the time left. It appears only on a terminal, and only for work that takes longer than a
+ * moment.
  * Thread: main only, but for bc_cli_progress_hide.
  * Lifetime: at most one runs at a time; it ends with bc_cli_progress_end. */
 #ifndef BC_TOOLS_PROGRESS_H
@@ -19,8 +20,8 @@ void bc_cli_progress_begin(bool wanted, const char *label);
 /* Another part of the same line begins, with times and rates of its own. */
 void bc_cli_progress_relabel(const char *label);
 
-/* `bytes` so far; `permille` of the work is done, or -1 when nobody can tell. Draws at most ten times a
- * second, so it may be called often. */
+/* `bytes` so far; `permille` of the work is done, or -1 when nobody can tell. Draws at most ten
+ * times a second, so it may be called often. */
 void bc_cli_progress_update(uint64_t bytes, int32_t permille);
 
 void bc_cli_progress_end(void);

@@ -18,8 +18,8 @@ extern "C" {
 int bc_cli_transfer_push(struct bc_cli *cli, const struct bc_key *key,
                          const struct bc_cli_blob *blob, struct bc_memory *memory);
 
-/* Fills the blob, in pieces with several in flight. `object` is what a query said before. BC_CLI_DONE
- * with *same_out false: the object was replaced meanwhile, what arrived is no good. */
+/* Fills the blob, in pieces with several in flight. `object` is what a query said before.
+ * BC_CLI_DONE with *same_out false: the object was replaced meanwhile, what arrived is no good. */
 int bc_cli_transfer_pull(struct bc_cli *cli, const struct bc_key *key,
                          const struct bc_object_info *object, const struct bc_cli_blob *blob,
                          struct bc_memory *memory, bool *same_out);

@@ -58,12 +58,12 @@ def test_completion_knows_where_it_is():
     assert complete("query", "READ") == set()
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+@pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff")
 @pytest.mark.parametrize("page", ["bluecache.1", "dpu_dma_copy.8"])
 def test_the_pages_are_well_formed(page):
-    done = subprocess.run(["man", "--warnings", "-l", str(ROOT / "docs" / "man" / page)], capture_output=True,
-                          timeout=60)
-    assert done.returncode == 0 and done.stderr == b"" and len(done.stdout) > 1000
+    done = subprocess.run(["groff", "-mandoc", "-Tutf8", "-P-cbou", "-ww", str(ROOT / "docs" / "man" / page)],
+                          capture_output=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == b"" and b"EXAMPLES" in done.stdout
 
 
 def section(title):

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu_loop.c - the limit that the agent is compared with: the same DMA engine, two processes, the same kinds of
- * memory, chunks and depth, and nothing else. No control channel, no store, no checksums, nobody to answer.
+/* emu_loop.c - the limit that the agent is compared with: the same DMA engine, two processes, the
+ * same kinds of memory, chunks and depth, and nothing else. No control channel, no store, no
+ * checksums, nobody to answer.
  *
  *   emu_loop [memory=shared|malloc] [ring=BYTES] [depth=TASKS] [chunk=BYTES]
  *
  *   round COUNT SIZE REQUESTS SEED
- *       Copies REQUESTS times COUNT blocks of SIZE bytes from the host's process, then all of them back; the
- *       tasks of one request are drained before the next one starts. Everything is checked.
+ *       Copies REQUESTS times COUNT blocks of SIZE bytes from the host's process, then all of them
+ *       back; the tasks of one request are drained before the next one starts. Everything is
+ *       checked.
  *
- * Tasks and bufs are made once and only pointed elsewhere, which is the least that the API allows. The loop
- * polls; the host's process sleeps meanwhile. */
+ * Tasks and bufs are made once and only pointed elsewhere, which is the least that the API allows.
+ * The loop polls; the host's process sleeps meanwhile. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* harness.h - what the benchmark programs share: the line protocol with run.py, clocks, percentiles.
+/* harness.h - what the benchmark programs share: the line protocol with run.py, clocks,
+ * percentiles.
  *
- * A program takes its settings as name=value arguments, sets everything up outside of any timing, and prints
- * one line of JSON that says so. From then on it reads a command a line and answers each with one line of
- * JSON; end of file ends it. Whatever goes wrong is printed as {"error": ...} and ends it with status 1.
+ * A program takes its settings as name=value arguments, sets everything up outside of any timing,
+ * and prints one line of JSON that says so. From then on it reads a command a line and answers each
+ * with one line of JSON; end of file ends it. Whatever goes wrong is printed as {"error": ...} and
+ * ends it with status 1.
  * Thread: the main thread. */
 #ifndef BENCH_HARNESS_H
 #define BENCH_HARNESS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host_side.h - the host's process in the benchmarks that do without BlueCache: it owns the memory, and fills
- * and checks it on request, while the program that made it copies.
+/* host_side.h - the host's process in the benchmarks that do without BlueCache: it owns the memory,
+ * and fills and checks it on request, while the program that made it copies.
  * Thread: one. Lifetime: the process ends with its maker. */
 #ifndef BENCH_HOST_SIDE_H
 #define BENCH_HOST_SIDE_H

@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* push_pull.c - BlueCache itself, for the benchmarks: a client of a running agent that pushes and pulls
- * through libbluecache and tells how long it took, and how much processor time it and the agent used.
+/* push_pull.c - BlueCache itself, for the benchmarks: a client of a running agent that pushes and
+ * pulls through libbluecache and tells how long it took, and how much processor time it and the
+ * agent used.
  *
  *   push_pull addr=HOST:PORT [memory=shared|malloc] [ring=BYTES] [agent=PID]
  *
  *   round COUNT SIZE REQUESTS WINDOW SEED CHECK
- *       Pushes REQUESTS requests of COUNT objects of SIZE bytes, WINDOW of them in flight, under the fresh
- *       keys bench/SEED/0, 1, ..., then pulls them. One clock runs from the first submit to the last completion of each. CHECK 1 looks
- *       at every object (and stops between two laps of the ring to do so), CHECK 0 at those that are still
- *       in the ring at the end, which are all of them when the ring holds that many.
+ *       Pushes REQUESTS requests of COUNT objects of SIZE bytes, WINDOW of them in flight, under
+ *       the fresh keys bench/SEED/0, 1, ..., then pulls them. One clock runs from the first submit
+ *       to the last completion of each. CHECK 1 looks at every object (and stops between two laps
+ *       of the ring to do so), CHECK 0 at those that are still in the ring at the end, which are
+ *       all of them when the ring holds that many.
  *   remove PREFIX COUNT
  *       Removes the objects PREFIX0, PREFIX1, ..., those that are not there too.
  *   latency PULLS SIZE wait|spin SEED
  *       Pulls one object at a time, each from and to memory that was not touched lately.
  *
- * More objects than the ring holds: each lap takes its data a page further on, so that all contents differ
- * though the ring is filled once. */
+ * More objects than the ring holds: each lap takes its data a page further on, so that all contents
+ * differ though the ring is filled once. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raw_copy.c - the same bytes moved by nothing but one thread's copy routine, in pieces of the same size:
- * what the memory of this machine gives.
+/* raw_copy.c - the same bytes moved by nothing but one thread's copy routine, in pieces of the same
+ * size: what the memory of this machine gives.
  *
  *   raw_copy [memory=shared|malloc] [ring=BYTES] [chunk=BYTES]
  *
  *   round COUNT SIZE REQUESTS SEED ROUTINE
- *       ROUTINE memcpy: the C library's; emulation: the one of the emulation's engine threads; both need
- *       memory=shared. system: process_vm_readv and process_vm_writev on another process's memory, the only
- *       way to ordinary memory; needs memory=malloc. */
+ *       ROUTINE memcpy: the C library's; emulation: the one of the emulation's engine threads; both
+ *       need memory=shared. system: process_vm_readv and process_vm_writev on another process's
+ *       memory, the only way to ordinary memory; needs memory=malloc. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

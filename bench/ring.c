@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ring.c - see ring.h. One addition a word: with these sizes anything slower would take most of a run. */
+/* ring.c - see ring.h. One addition a word: with these sizes anything slower would take most of a
+ * run. */
 #include "ring.h"
 
 #include <stdlib.h>

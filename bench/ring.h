@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ring.h - the memory that benchmarks copy from and to: larger than the caches, touched before any timing,
- * filled with words that tell their place, and checked afterwards.
- * Word i of a ring filled from `seed` is a function of (seed, i): no two places hold the same bytes, so a
- * block that arrives in the wrong place is found. Thread: any, one at a time a ring. */
+/* ring.h - the memory that benchmarks copy from and to: larger than the caches, touched before any
+ * timing, filled with words that tell their place, and checked afterwards.
+ * Word i of a ring filled from `seed` is a function of (seed, i): no two places hold the same
+ * bytes, so a block that arrives in the wrong place is found. Thread: any, one at a time a ring. */
 #ifndef BENCH_RING_H
 #define BENCH_RING_H
 
@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "malloc": ordinary memory, page-aligned; "shared": bc_memory_alloc. Fails as bc_harness_fail. Never given
- * back: it lives as long as the program. */
+/* "malloc": ordinary memory, page-aligned; "shared": bc_memory_alloc. Fails as bc_harness_fail.
+ * Never given back: it lives as long as the program. */
 void *bc_ring_alloc(const char *kind, size_t len);
 /* As an agent's staging memory: reserved huge pages, else private memory with transparent ones. */
 void *bc_ring_alloc_pool(size_t len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tcp_echo.c - the time of a small message and its answer between two processes over TCP on the loopback
- * interface: what a request and its completion cost without anything behind them.
+/* tcp_echo.c - the time of a small message and its answer between two processes over TCP on the
+ * loopback interface: what a request and its completion cost without anything behind them.
  *
  *   tcp_echo [bytes=LENGTH]
  *

@@ -106,7 +106,7 @@ BC_STATIC_ASSERT(sizeof(struct bc_wire_hello) == 48, "hello is 48 bytes");
 
 /* agent: the DMA engine is the software emulation */
 #define BC_FEATURE_EMULATED_DOCA (UINT64_C(1) << 0)
-#define BC_FEATURE_IF_ABSENT     (UINT64_C(1) << 1) /* reserved: BC_KEY_FLAG_IF_ABSENT is honoured */
+#define BC_FEATURE_IF_ABSENT     (UINT64_C(1) << 1) /* reserved: BC_KEY_FLAG_IF_ABSENT is taken */
 #define BC_FEATURE_PARTS         (UINT64_C(1) << 2) /* reserved: objects over several requests */
 
 /* ---- HELLO_ACK: followed by name_len bytes: "dpu_dma_copy 0.1.0 posix" (program, version,

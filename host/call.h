@@ -20,8 +20,8 @@ struct bc_call {
     void *arg;
 };
 
-/* Waits for a session if there is none, sends, and waits for the answer. -ENOTCONN (no agent until the
- * deadline, or lost meanwhile), -ETIMEDOUT, -ENOMEM, or what `answer` returned. */
+/* Waits for a session if there is none, sends, and waits for the answer. -ENOTCONN (no agent until
+ * the deadline, or lost meanwhile), -ETIMEDOUT, -ENOMEM, or what `answer` returned. */
 BC_MUST_USE int bc_call_run(struct bc_client *client, const struct bc_call *call,
                             uint64_t deadline_ns);
 

@@ -6,13 +6,13 @@
  *        \                                       closes windows, serves when nobody waits
  *         +--------- client->lock --------------+
  *
- * Locks. `lock` guards everything below it here, and every request, memory, region, export and link. It
- * is held for short stretches only: nothing blocks, sleeps or calls DOCA under it. device.lock is taken
- * for DOCA calls, never together with `lock`.
+ * Locks. `lock` guards everything below it here, and every request, memory, region, export and
+ * link. It is held for short stretches only: nothing blocks, sleeps or calls DOCA under it.
+ * device.lock is taken for DOCA calls, never together with `lock`.
  *
- * Loss of the agent (session.c, revoke.c). Whoever notices drops the link: what waited for an answer is
- * told, requests that the agent had become `dying`, their exports are to be closed. The library thread
- * closes the windows; when all of a dying request are closed, it becomes terminal.
+ * Loss of the agent (session.c, revoke.c). Whoever notices drops the link: what waited for an
+ * answer is told, requests that the agent had become `dying`, their exports are to be closed. The
+ * library thread closes the windows; when all of a dying request are closed, it becomes terminal.
  *
  * Lifetime: created by bc_client_open, freed by bc_client_close once nothing is quarantined. */
 #ifndef BC_HOST_CLIENT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cuda.c - see cuda.h. The prototypes and constants are those of the CUDA driver API, written down here
- * so that no CUDA header is needed. */
+/* cuda.c - see cuda.h. The prototypes and constants are those of the CUDA driver API, written down
+ * here so that no CUDA header is needed. */
 #include "cuda.h"
 
 #include <dlfcn.h>
@@ -99,8 +99,9 @@ static void leave_context(bool entered)
     }
 }
 
-/* Copies that the program starts before a request must be done before the DPU reads. Not every kind of
- * allocation knows the attribute; those that do not are ordered by the program's own synchronisation. */
+/* Copies that the program starts before a request must be done before the DPU reads. Not every kind
+ * of allocation knows the attribute; those that do not are ordered by the program's own
+ * synchronisation. */
 static void order_copies(uint64_t base)
 {
     unsigned int on = 1;

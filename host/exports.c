@@ -231,7 +231,8 @@ int bc_regions_attach(struct bc_regions *regions, struct bc_region *region,
             bc_list_push_back(absorbed, &other->node);
         } else if (covers(&other->extent, &region->extent) ||
                    covers(&region->extent, &other->extent)) {
-            /* Another allocation now lives at this address: the old one was freed while registered. */
+            /* Another allocation now lives at this address: the old one was freed while
+             * registered. */
             take_out(regions, at);
             bc_list_push_back(&regions->detached, &other->node);
         } else {

@@ -20,7 +20,8 @@ static int find_host(uint64_t addr, size_t len, struct bc_extent *extent, struct
     }
     extent->base = bc_align_down_u64(addr, page);
     extent->len = bc_align_up_u64(addr + len, page) - extent->base;
-    /* Does nothing to private and memory-backed mappings but to look whether all of it is mapped. */
+    /* Does nothing to private and memory-backed mappings but to look whether all of it is
+     * mapped. */
     if (msync((void *)(uintptr_t)extent->base, extent->len, MS_ASYNC) != 0) {
         return bc_error_set(error, errno == ENOMEM ? -EFAULT : -errno,
                             "the range of %zu bytes is not mapped from end to end", len);

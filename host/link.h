@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* link.h - one connection to an agent: the transport's connection, the channel on it, what the agent
- * granted, and what of the grant is used. A client has at most one; a lost one is never used again.
+/* link.h - one connection to an agent: the transport's connection, the channel on it, what the
+ * agent granted, and what of the grant is used. A client has at most one; a lost one is never used
+ * again.
  *
  *   CONNECTED --HELLO sent--> GREETING --HELLO_ACK--> UP --GOODBYE of the agent--> DRAINING
  *
- * Invariants: the connection is closed when the last of (the client, threads that poll it) lets go, so
- * nobody polls a descriptor that became somebody else's.
+ * Invariants: the connection is closed when the last of (the client, threads that poll it) lets go,
+ * so nobody polls a descriptor that became somebody else's.
  * Thread: guarded by the client's lock; only its descriptor is polled without it.
- * Errors: negative errno of the transport or the channel; the owner then drops the link. Must not know:
- * what messages mean. */
+ * Errors: negative errno of the transport or the channel; the owner then drops the link. Must not
+ * know: what messages mean. */
 #ifndef BC_HOST_LINK_H
 #define BC_HOST_LINK_H
 
@@ -48,8 +49,8 @@ void bc_link_get(struct bc_link *link);
 void bc_link_put(struct bc_link *link);
 
 /* Queues a message and sends what the transport takes now. 0, -EAGAIN (too much waits to be sent),
- * -EMSGSIZE, -ENOMEM. A transport that failed is noted in link->broken: the message is then lost with
- * the link, and 0 is returned. */
+ * -EMSGSIZE, -ENOMEM. A transport that failed is noted in link->broken: the message is then lost
+ * with the link, and 0 is returned. */
 BC_MUST_USE int bc_link_send(struct bc_link *link, uint8_t type, uint64_t request_id,
                              const void *body, size_t body_len);
 void bc_link_flush(struct bc_link *link);
@@ -57,9 +58,9 @@ bool bc_link_has_output(const struct bc_link *link);
 /* Bytes that wait to be sent are over half of what may wait: bulk messages should hold back. */
 bool bc_link_is_congested(const struct bc_link *link);
 
-/* Receives what is there, at most a bounded amount, and hands every message to `handle`, which returns
- * 0 or a negative errno that ends the link. Returns the number of messages; -ENOTCONN when the agent
- * closed, or another negative errno: the link is dead. */
+/* Receives what is there, at most a bounded amount, and hands every message to `handle`, which
+ * returns 0 or a negative errno that ends the link. Returns the number of messages; -ENOTCONN when
+ * the agent closed, or another negative errno: the link is dead. */
 typedef int (*bc_link_message_fn)(void *arg, const struct bc_message *message);
 BC_MUST_USE int bc_link_receive(struct bc_link *link, bc_link_message_fn handle, void *arg);
 

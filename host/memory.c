@@ -3,7 +3,8 @@
  *
  * A registration that no region covers gets one in two steps: the region and its export are made in
  * private, without the lock where that takes long; then the region is attached, if nothing came in
- * between, and swallows those that it was merged with. Nobody ever sees a region that is not usable. */
+ * between, and swallows those that it was merged with. Nobody ever sees a region that is not
+ * usable. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,8 +100,8 @@ static bool same_extent(const struct bc_extent *a, const struct bc_extent *b)
     return a->base == b->base && a->len == b->len;
 }
 
-/* 0: the memory is in a region. -EAGAIN: things changed meanwhile, look again; *exact: without merging,
- * since that did not work out. */
+/* 0: the memory is in a region. -EAGAIN: things changed meanwhile, look again; *exact: without
+ * merging, since that did not work out. */
 static int join_new_locked(struct bc_client *client, struct bc_memory *memory, bool *exact,
                            uint64_t deadline_ns, struct bc_error *error)
 {

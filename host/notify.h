@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* notify.h - the descriptor that becomes readable when requests become terminal (bc_client_fd).
- * It costs a system call only while somebody has asked for it. Thread: any, with the client's lock. */
+ * It costs a system call only while somebody has asked for it. Thread: any, with the client's
+ * lock. */
 #ifndef BC_HOST_NOTIFY_H
 #define BC_HOST_NOTIFY_H
 

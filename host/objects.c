@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* objects.c - bc_query and bc_remove: lists of keys, cut into messages that the agent takes, one after
- * the other. Keys that no agent takes (empty, too long) are answered here. */
+/* objects.c - bc_query and bc_remove: lists of keys, cut into messages that the agent takes, one
+ * after the other. Keys that no agent takes (empty, too long) are answered here. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,8 @@ static int run_batch(struct bc_client *client, uint8_t type, const struct batch 
     return rc;
 }
 
-/* Keys are taken from keys[*next] on until a message is full. Answers of bad keys are given at once. */
+/* Keys are taken from keys[*next] on until a message is full. Answers of bad keys are given at
+ * once. */
 static size_t fill_batch(struct batch *batch, const struct bc_key *keys, size_t count, size_t *next,
                          struct bc_bytes *sent, uint32_t *index_of, size_t body_max)
 {

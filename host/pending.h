@@ -18,8 +18,8 @@ BC_EXTERN_C_BEGIN
 struct bc_client;
 struct bc_pending;
 
-/* The entry is still in the table: the handler removes it when nothing more is to come, and may free it
- * then. Returns 0, or -EBADMSG: the answer makes no sense, the link is dropped. */
+/* The entry is still in the table: the handler removes it when nothing more is to come, and may
+ * free it then. Returns 0, or -EBADMSG: the answer makes no sense, the link is dropped. */
 typedef int (*bc_pending_reply_fn)(struct bc_client *client, struct bc_pending *pending,
                                    const struct bc_message *message);
 /* The entry is out of the table already; the handler may free it. */

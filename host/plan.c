@@ -36,8 +36,8 @@ static bool same_key(const struct bc_plan_key *key, const struct bc_entry *entry
     return key->len == entry->key_len && memcmp(key->data, entry->key, entry->key_len) == 0;
 }
 
-/* Index of the entry's key, which is added when it is new. Bounded: the table is never more than half
- * full. Most requests name each key once, or name it in a row. */
+/* Index of the entry's key, which is added when it is new. Bounded: the table is never more than
+ * half full. Most requests name each key once, or name it in a row. */
 static uint32_t find_or_add(struct bc_plan *plan, struct key_table *table,
                             const struct bc_entry *entry)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plan.h - the keys of a request, each once, and the cut into parts that an agent takes.
- * Invariants: all entries of one key are in one part, so that an object is replaced, and read, by one
- * TRANSFER; parts follow the order in which keys appear; within a part entries keep the caller's order.
- * Any thread; a plan belongs to its request. Must not know: sessions, memory. */
+ * Invariants: all entries of one key are in one part, so that an object is replaced, and read, by
+ * one TRANSFER; parts follow the order in which keys appear; within a part entries keep the
+ * caller's order. Any thread; a plan belongs to its request. Must not know: sessions, memory. */
 #ifndef BC_HOST_PLAN_H
 #define BC_HOST_PLAN_H
 

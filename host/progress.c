@@ -42,7 +42,8 @@ static struct bc_waiter *waiter_of(struct bc_list_node *node)
     return node == NULL ? NULL : BC_CONTAINER_OF(node, struct bc_waiter, node);
 }
 
-/* A waiter whose wait is over is woken where it sleeps. There are about as many waiters as threads. */
+/* A waiter whose wait is over is woken where it sleeps. There are about as many waiters as
+ * threads. */
 static void wake_ready_locked(struct bc_client *client)
 {
     struct bc_list_node *node = bc_list_first(&client->waiters);
@@ -83,8 +84,8 @@ void bc_progress_kick_thread_locked(struct bc_client *client)
     }
 }
 
-/* What has to be set going before the lock is let go. A connection that cannot take more, or that broke
- * while sending, is the library thread's: nobody else needs to stay for it. */
+/* What has to be set going before the lock is let go. A connection that cannot take more, or that
+ * broke while sending, is the library thread's: nobody else needs to stay for it. */
 static void settle_locked(struct bc_client *client)
 {
     const struct bc_link *link = client->link;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* progress.h - the client's lock, and waiting under it.
- * The thread that waits serves the connection itself: the first one polls the link (the leader), the
- * others sleep until what they wait for has come or the leader is gone. So a single waiting thread sees
- * its completion after one wake-up. When no application thread waits or tests for BC_TAKEOVER_MS, the
- * library thread polls the link instead.
- * Thread: any. Waiting functions release the lock while they sleep: what was read before is stale. */
+ * The thread that waits serves the connection itself: the first one polls the link (the leader),
+ * the others sleep until what they wait for has come or the leader is gone. So a single waiting
+ * thread sees its completion after one wake-up. When no application thread waits or tests for
+ * BC_TAKEOVER_MS, the library thread polls the link instead.
+ * Thread: any. Waiting functions release the lock while they sleep: what was read before is
+ * stale. */
 #ifndef BC_HOST_PROGRESS_H
 #define BC_HOST_PROGRESS_H
 

@@ -167,7 +167,8 @@ static void let_go_locked(struct bc_client *client, struct bc_export *exported)
     } else if (exported->state == BC_EXPORT_LIVE) {
         leave_locked(client, exported);
     }
-    /* OPENING and SENDING: the thread that opens it, the answer. Others are on their way already. */
+    /* OPENING and SENDING: the thread that opens it, the answer. Others are on their way
+     * already. */
 }
 
 void bc_registry_retire_locked(struct bc_client *client, struct bc_export *exported)

@@ -6,8 +6,8 @@
  *                  \------------------(not wanted any more)-----^
  *
  * A retired export (its region is gone or has a newer one) leaves as soon as it has no users.
- * Thread: any, with the client's lock; functions that open or close windows release it meanwhile and
- * say so. Errors: negative errno; what the agent refuses is kept in region->error. */
+ * Thread: any, with the client's lock; functions that open or close windows release it meanwhile
+ * and say so. Errors: negative errno; what the agent refuses is kept in region->error. */
 #ifndef BC_HOST_REGISTRY_H
 #define BC_HOST_REGISTRY_H
 
@@ -21,7 +21,8 @@ BC_EXTERN_C_BEGIN
 BC_MUST_USE int bc_registry_reset_ids_locked(struct bc_client *client, uint32_t regions_max);
 
 /* Opens a window for the region (releases the lock) and makes it region->current, LOCAL. When the
- * export was retired meanwhile it is on its way out, and 0 is returned. Errors of bc_window_open. */
+ * export was retired meanwhile it is on its way out, and 0 is returned. Errors of
+ * bc_window_open. */
 BC_MUST_USE int bc_registry_open_locked(struct bc_client *client, struct bc_region *region,
                                         struct bc_error *error);
 
@@ -50,7 +51,8 @@ void bc_registry_close_due_locked(struct bc_client *client, uint64_t now_ns, uin
 /* Gives up on UNREGISTERs that were not answered. */
 void bc_registry_timers_locked(struct bc_client *client, uint64_t now_ns, uint64_t *next_ns);
 
-/* Opens windows for regions that have none, and announces them (releases the lock): library thread. */
+/* Opens windows for regions that have none, and announces them (releases the lock): library
+ * thread. */
 void bc_registry_restore_locked(struct bc_client *client, uint64_t now_ns, uint64_t *next_ns);
 
 BC_EXTERN_C_END

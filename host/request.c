@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c - see request.h; and the functions of bluecache.h that work on a request, but submit. */
+/* request.c - see request.h; and the functions of bluecache.h that work on a request, but
+ * submit. */
 #include "request.h"
 
 #include <errno.h>

@@ -6,10 +6,11 @@
  *                       \ deadline: the caller     \ link lost           ^
  *                         gets an error             --> dying --revoked--/
  *
- * A request is cut into parts, one TRANSFER each, when it is more than the agent takes at once (plan.h).
+ * A request is cut into parts, one TRANSFER each, when it is more than the agent takes at once
+ * (plan.h).
  * Memory: one block, made by bc_request_create; the caller's keys and entries are copied.
- * Thread: guarded by the client's lock, but `status`, which is written once (release) when all else is
- * in place and may be read by anybody (acquire); after that nothing changes any more. */
+ * Thread: guarded by the client's lock, but `status`, which is written once (release) when all else
+ * is in place and may be read by anybody (acquire); after that nothing changes any more. */
 #ifndef BC_HOST_REQUEST_H
 #define BC_HOST_REQUEST_H
 

@@ -18,8 +18,8 @@
 
 #define BACK_OFF_MIN_MS UINT64_C(50)
 #define BACK_OFF_MAX_MS UINT64_C(2000)
-/* How long an attempt to come back may take. With memory in quarantine the library thread has to look
- * after that as well, and must not sit in connect. */
+/* How long an attempt to come back may take. With memory in quarantine the library thread has to
+ * look after that as well, and must not sit in connect. */
 #define RECONNECT_MAX_MS   UINT64_C(5000)
 #define RECONNECT_SHORT_MS UINT64_C(500)
 /* Names no request: ids of requests are larger. */
@@ -30,7 +30,8 @@
 
 /* ---- connecting ---------------------------------------------------------------------------- */
 
-/* Exponential, with a quarter of jitter either way, so that clients of one agent do not come together. */
+/* Exponential, with a quarter of jitter either way, so that clients of one agent do not come
+ * together. */
 static uint64_t back_off_ns(struct bc_client *client)
 {
     uint32_t shift = client->connect_failures < 6 ? client->connect_failures : 6;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.h - the session with an agent: greeting, what arrives, loss.
- * Thread: any, with the client's lock held (_locked); bc_session_connect the library thread only. */
+ * Thread: any, with the client's lock held (_locked); bc_session_connect the library thread
+ * only. */
 #ifndef BC_HOST_SESSION_H
 #define BC_HOST_SESSION_H
 
@@ -15,7 +16,8 @@ static inline bool bc_session_is_up(const struct bc_client *client)
 }
 
 /* Connects (blocking, without the lock) and sends HELLO. An attempt that fails sets the time of the
- * next one, or, before the first session, gives up: connect_error. Called and returns with the lock. */
+ * next one, or, before the first session, gives up: connect_error. Called and returns with the
+ * lock. */
 void bc_session_connect_locked(struct bc_client *client);
 
 /* Receives and handles what there is, sends what has room now. May drop the link. */

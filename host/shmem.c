@@ -26,9 +26,9 @@ struct allocation {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct allocation *allocations;
 
-/* The reservation of a huge page mapping fails as a whole when the pool is too small, so asking is the
- * test. A file of ordinary pages is filled by fallocate, which reports what a page fault could only
- * answer with a signal. */
+/* The reservation of a huge page mapping fails as a whole when the pool is too small, so asking is
+ * the test. A file of ordinary pages is filled by fallocate, which reports what a page fault could
+ * only answer with a signal. */
 static int map_memfd(uint64_t len, unsigned int flags, int *fd_out, void **addr_out)
 {
     int populate = MAP_SHARED | MAP_POPULATE;

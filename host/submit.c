@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* submit.c - bc_submit and bc_submit_try: a request is queued, and the call returns when its first part
- * is with the agent. What waits in the queue without being started belongs to a thread that waits here,
- * so nothing is queued behind the caller's back but the later parts of a request. */
+/* submit.c - bc_submit and bc_submit_try: a request is queued, and the call returns when its first
+ * part is with the agent. What waits in the queue without being started belongs to a thread that
+ * waits here, so nothing is queued behind the caller's back but the later parts of a request. */
 #include <errno.h>
 
 #include "notify.h"

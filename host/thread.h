@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* thread.h - the library's thread, one per client: connects and reconnects, watches deadlines, closes
- * windows, and serves the connection while no application thread does. */
+/* thread.h - the library's thread, one per client: connects and reconnects, watches deadlines,
+ * closes windows, and serves the connection while no application thread does. */
 #ifndef BC_HOST_THREAD_H
 #define BC_HOST_THREAD_H
 

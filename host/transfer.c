@@ -271,8 +271,8 @@ static int recut_locked(struct bc_client *client, struct bc_request *request)
     return rc;
 }
 
-/* 0: all of it is sent. -EAGAIN: no credit, nor for those behind it. -ENOENT: its memory is not known to
- * the agent yet. Others: it cannot be sent. */
+/* 0: all of it is sent. -EAGAIN: no credit, nor for those behind it. -ENOENT: its memory is not
+ * known to the agent yet. Others: it cannot be sent. */
 static int send_parts_locked(struct bc_client *client, struct bc_request *request)
 {
     int rc = recut_locked(client, request);

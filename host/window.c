@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* window.c - see window.h. The order of the calls is the exporter's of DOCA: create, add_dev, range,
- * permissions, start, export. */
+/* window.c - see window.h. The order of the calls is the exporter's of DOCA: create, add_dev,
+ * range, permissions, start, export. */
 #include "window.h"
 
 #include <errno.h>

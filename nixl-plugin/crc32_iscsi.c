@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* crc32_iscsi.c - stands in for the one function of ISA-L that libbluecache calls, so that the plugin
- * loads on hosts that have no libisal.so (Debian has no archive of it to link). The host checksums
- * control messages only; the agent, which checksums the data, uses ISA-L itself.
+/* crc32_iscsi.c - stands in for the one function of ISA-L that libbluecache calls, so that the
+ * plugin loads on hosts that have no libisal.so (Debian has no archive of it to link). The host
+ * checksums control messages only; the agent, which checksums the data, uses ISA-L itself.
  *
  * As ISA-L's: CRC-32C, reflected, the raw register in and out. The processor's instruction is used
  * where it has one, else tables. Thread: any; the tables are made before main. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine.cpp - the backend's life, registration and queries; transfers are in engine_transfer.cpp. */
+/* engine.cpp - the backend's life, registration and queries; transfers are in
+ * engine_transfer.cpp. */
 #include "engine.h"
 
 #include <algorithm>
@@ -247,8 +248,8 @@ nixlDocaDmaProxyEngine::deregisterMem(nixlBackendMD *meta)
     });
 }
 
-/* Of memory that is retired, not used by a transfer, and not in the list of those to be let go later: this
- * call alone has it. What cannot be done now goes onto that list. */
+/* Of memory that is retired, not used by a transfer, and not in the list of those to be let go
+ * later: this call alone has it. What cannot be done now goes onto that list. */
 nixl_status_t
 nixlDocaDmaProxyEngine::unregister(nixlBackendMD *meta, const Registration &memory,
                                    LogLevel level) const

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine.h - the NIXL backend DOCA_DMA_PROXY: translates NIXL's calls for libbluecache.
  *
- * Local side: DRAM_SEG and VRAM_SEG, memory of this process. Remote side, under the agent's own name:
- * OBJ_SEG, an object of the DPU's store, named by the metadata of its registration; addr is the offset
- * in it. WRITE pushes: what one request writes to one object has to tile it and replaces it. READ
- * pulls any range.
+ * Local side: DRAM_SEG and VRAM_SEG, memory of this process. Remote side, under the agent's own
+ * name: OBJ_SEG, an object of the DPU's store, named by the metadata of its registration; addr is
+ * the offset in it. WRITE pushes: what one request writes to one object has to tile it and replaces
+ * it. READ pulls any range.
  *
  * Thread: any number of threads, whatever sync mode the agent has. One lock guards the tables and
- * the transfers; it is held over no call that waits. registerMem, deregisterMem and queryMem wait for
- * the agent, at most timeout_ms; nothing else waits.
+ * the transfers; it is held over no call that waits. registerMem, deregisterMem and queryMem wait
+ * for the agent, at most timeout_ms; nothing else waits.
  * Lifetime: libbluecache's client lives as long as the engine. Errors are logged where they are
  * found; no exception leaves. */
 #ifndef BC_NIXL_ENGINE_H

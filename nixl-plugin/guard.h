@@ -12,7 +12,8 @@
 namespace docaDmaProxy
 {
 
-/* Runs `body`, which returns a nixl_status_t; what it throws becomes NIXL_ERR_BACKEND and a line. */
+/* Runs `body`, which returns a nixl_status_t; what it throws becomes NIXL_ERR_BACKEND and a
+ * line. */
 template <class Body>
 nixl_status_t
 guarded(const char *what, Body &&body) noexcept

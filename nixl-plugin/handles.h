@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* handles.h - names for things that NIXL holds by pointer.
  *
- * NIXL stores and compares the metadata and request pointers of a backend and never looks behind them,
- * but it may hand back a pointer to something long gone: metadata of an object that was deregistered,
- * or a request whose release it tries once more. So what it gets are numbers dressed as pointers,
- * never used twice: a stale one is simply not found, and nothing is ever dereferenced.
+ * NIXL stores and compares the metadata and request pointers of a backend and never looks behind
+ * them, but it may hand back a pointer to something long gone: metadata of an object that was
+ * deregistered, or a request whose release it tries once more. So what it gets are numbers dressed
+ * as pointers, never used twice: a stale one is simply not found, and nothing is ever dereferenced.
  * Thread: the caller's lock. */
 #ifndef BC_NIXL_HANDLES_H
 #define BC_NIXL_HANDLES_H

@@ -16,7 +16,8 @@ enum class LogLevel { error = 0, warn = 1, info = 2, debug = 3 };
 /* Lines above the level are dropped; longer ones than 1,000 bytes are cut. */
 void logLine(LogLevel level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A key of any bytes as text: printable ASCII as it is, others as \xNN, long ones cut with "...". */
+/* A key of any bytes as text: printable ASCII as it is, others as \xNN, long ones cut with
+ * "...". */
 std::string printable(const std::string &key);
 
 } // namespace docaDmaProxy

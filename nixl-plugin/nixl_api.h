@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nixl_api.h - the plugin contract of NIXL: from NIXL's own headers where the build found them
- * (NIXL_ROOT), else from the project's re-declaration. Every other file of the plugin includes this. */
+ * (NIXL_ROOT), else from the project's re-declaration. Every other file of the plugin includes
+ * this. */
 #ifndef BC_NIXL_API_H
 #define BC_NIXL_API_H
 

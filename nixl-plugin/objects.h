@@ -2,8 +2,8 @@
 /* objects.h - which object a device number stands for: the authority when a transfer is prepared.
  *
  * NIXL finds the remote side of a transfer by device number and range alone, and may come with
- * metadata of an earlier registration. So a number names one key as long as it is registered; a second
- * registration with another key is refused, with the same key it is counted.
+ * metadata of an earlier registration. So a number names one key as long as it is registered; a
+ * second registration with another key is refused, with the same key it is counted.
  * Thread: the caller's lock. Keys are shared: who holds one keeps it alive past deregistration. */
 #ifndef BC_NIXL_OBJECTS_H
 #define BC_NIXL_OBJECTS_H

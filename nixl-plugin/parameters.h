@@ -19,8 +19,8 @@ struct Parameters {
     uint64_t timeoutMs = 0; /* always set */
 };
 
-/* False with a sentence in `problem` when a name is unknown or a value does not parse. Addresses and
- * the mode are judged by libbluecache when it opens them. */
+/* False with a sentence in `problem` when a name is unknown or a value does not parse. Addresses
+ * and the mode are judged by libbluecache when it opens them. */
 bool parseParameters(const nixl_b_params_t &given, Parameters &parameters, std::string &problem);
 
 /* What a backend created with no parameters would use now: a user may change some of them and give

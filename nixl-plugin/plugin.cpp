@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plugin.cpp - the entry that NIXL looks for in libplugin_DOCA_DMA_PROXY.so.
- * Cheap, without side effects, and to be called any number of times: NIXL loads a plugin for a moment
- * to read its parameters. Nothing happens before create_engine. Thread: any. */
+ * Cheap, without side effects, and to be called any number of times: NIXL loads a plugin for a
+ * moment to read its parameters. Nothing happens before create_engine. Thread: any. */
 #include "nixl_api.h"
 
 #include <new>

@@ -10,8 +10,8 @@
 namespace docaDmaProxy
 {
 
-/* What a request or an entry ended with. A failed checksum is a miss for the caller: the block has to
- * be computed again, just as one that is not there. */
+/* What a request or an entry ended with. A failed checksum is a miss for the caller: the block has
+ * to be computed again, just as one that is not there. */
 nixl_status_t fromBcStatus(enum bc_status status);
 
 /* A negative errno of a function of libbluecache. */

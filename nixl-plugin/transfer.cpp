@@ -93,7 +93,8 @@ TransferLine::release(const std::shared_ptr<Transfer> &transfer)
         poll(*transfer);
     }
     if (transfer->state == TransferState::active && !transfer->orphaned) {
-        /* NIXL may take a refused release for the last word, so the line looks after it from here. */
+        /* NIXL may take a refused release for the last word, so the line looks after it from
+         * here. */
         orphans_.push_back(transfer);
         transfer->orphaned = true;
     }

@@ -38,8 +38,8 @@ static inline struct bc_bytes bc_proto_view(struct bc_reader *reader, size_t len
 BC_MUST_USE int bc_proto_list_decode(struct bc_reader *reader, uint32_t count_max,
                                      uint32_t *count_out);
 
-/* A body that is a bc_wire_list of elements of one length, and nothing else; seen in place. -EBADMSG,
- * -E2BIG. */
+/* A body that is a bc_wire_list of elements of one length, and nothing else; seen in place.
+ * -EBADMSG, -E2BIG. */
 BC_MUST_USE int bc_proto_array_decode(const void *body, size_t len, uint32_t count_max,
                                       size_t element_len, const uint8_t **elements_out,
                                       uint32_t *count_out);

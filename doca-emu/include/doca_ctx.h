@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* doca_ctx.h - the part that all libraries' contexts share: state, user data, start and stop.
- * Order: create, connect to a progress engine, configure, start; stop, progress until IDLE, destroy.
+ * Order: create, connect to a progress engine, configure, start; stop, progress until IDLE,
+ * destroy.
  * Thread: the one that progresses the context's engine. */
 #ifndef DOCA_CTX_H_
 #define DOCA_CTX_H_

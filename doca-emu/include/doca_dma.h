@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* doca_dma.h - copies between two bufs, done by the device.
- * The bytes of the source's data window go after the destination's data window, whose length grows by
- * as many. A task larger than the device's cap is accepted and completes with IO_FAILED, after
+ * The bytes of the source's data window go after the destination's data window, whose length grows
+ * by as many. A task larger than the device's cap is accepted and completes with IO_FAILED, after
  * which the context stops. Thread: the one of the context's progress engine. */
 #ifndef DOCA_DMA_H_
 #define DOCA_DMA_H_

@@ -16,9 +16,9 @@ extern "C" {
 
 struct doca_mmap;
 
-/* Faults that count events strike at the first-th event from now (1 is the next one) and then at each
- * every-th after it (0: only once). The others take a value in `first`. The environment variable
- * DOCA_EMU_FAULT_<NAME>=first[,every] sets a fault at the start of the process. */
+/* Faults that count events strike at the first-th event from now (1 is the next one) and then at
+ * each every-th after it (0: only once). The others take a value in `first`. The environment
+ * variable DOCA_EMU_FAULT_<NAME>=first[,every] sets a fault at the start of the process. */
 enum doca_emu_fault {
     DOCA_EMU_FAULT_SUBMIT_AGAIN,   /* counts submits: refused with AGAIN */
     DOCA_EMU_FAULT_IO_FAILED,      /* counts executed tasks: nothing copied, IO_FAILED */

@@ -5,8 +5,8 @@
  * destroyed; addresses in it are the exporter's.
  * Thread: one at a time for configuration; bufs of one mmap may be counted from several threads.
  * Emulation's own rule: doca_mmap_destroy() of an exported mmap may answer IN_PROGRESS (see
- * README.md): the export is revoked, yet an importer is stopped inside a copy; the memory must not be
- * reused, and destroy is to be called again. */
+ * README.md): the export is revoked, yet an importer is stopped inside a copy; the memory must not
+ * be reused, and destroy is to be called again. */
 #ifndef DOCA_MMAP_H_
 #define DOCA_MMAP_H_
 

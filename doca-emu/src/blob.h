@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blob.h - the export descriptor: what an exporter hands to its peer as opaque bytes.
- * Only programs of one machine read it, so fields are in the machine's order; magic, version, length and
- * CRC are looked at before anything else. What it says about the memory is not believed: it must agree with the
- * control page in the exporting process. */
+ * Only programs of one machine read it, so fields are in the machine's order; magic, version,
+ * length and CRC are looked at before anything else. What it says about the memory is not believed:
+ * it must agree with the control page in the exporting process. */
 #ifndef EMU_BLOB_H
 #define EMU_BLOB_H
 

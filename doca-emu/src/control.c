@@ -80,7 +80,8 @@ static void destroy_arena(struct emu_control_arena *arena)
     free(arena);
 }
 
-/* The arena that pages are taken from now; an exhausted one lives on until its pages are released. */
+/* The arena that pages are taken from now; an exhausted one lives on until its pages are
+ * released. */
 static struct emu_control_arena *current_arena_locked(void)
 {
     struct emu_control_arena *arena = arenas.current;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control.h - the control page of an export: the word that says that it is valid, and a slot for each
- * importer that counts the copies it has under way.
+/* control.h - the control page of an export: the word that says that it is valid, and a slot for
+ * each importer that counts the copies it has under way.
  *
  * The rule that makes revocation safe, all in sequentially consistent order:
- *   importer: copies++ in its slot, then reads `live`; copies only while live is the export's nonce;
- *             reads it again before each slice; copies-- when done.
+ *   importer: copies++ in its slot, then reads `live`; copies only while live is the export's
+ *             nonce; reads it again before each slice; copies-- when done.
  *   exporter: live = 0, then reads the slots until no living importer has copies under way.
- * So either the importer sees 0 and does not touch the memory, or the exporter sees its count and waits.
- * An importer whose process is gone does not count, whatever its slot says.
+ * So either the importer sees 0 and does not touch the memory, or the exporter sees its count and
+ * waits. An importer whose process is gone does not count, whatever its slot says.
  *
- * Pages live in arenas, memfds of the exporting process that importers map through its descriptor table. A
- * page is never used twice, so a late importer of an old export can at most touch a page that says 0.
+ * Pages live in arenas, memfds of the exporting process that importers map through its descriptor
+ * table. A page is never used twice, so a late importer of an old export can at most touch a page
+ * that says 0.
  * Thread: any. */
 #ifndef EMU_CONTROL_H
 #define EMU_CONTROL_H
@@ -22,8 +23,8 @@
 #define EMU_CONTROL_PAGE  4096
 #define EMU_CONTROL_SLOTS 60
 
-/* What the exporter says about the memory; constant while live. Read by importers, who compare it with
- * the descriptor that they were given. */
+/* What the exporter says about the memory; constant while live. Read by importers, who compare it
+ * with the descriptor that they were given. */
 struct emu_control_desc {
     uint64_t base;
     uint64_t len;
@@ -75,14 +76,15 @@ struct emu_control_import {
 doca_error_t emu_control_create(const struct emu_control_desc *desc,
                                 struct emu_control_export *out);
 int emu_control_fd(const struct emu_control_export *control);
-/* From now on no copy starts; waits up to wait_ns for those under way. True when there are none left. May
- * be called again. */
+/* From now on no copy starts; waits up to wait_ns for those under way. True when there are none
+ * left. May be called again. */
 bool emu_control_revoke(struct emu_control_export *control, uint64_t wait_ns);
-/* After a revocation that returned true. A forked child, which has no say in what its parent exported or
- * imported, forgets instead: it lets go of its own copy only. */
+/* After a revocation that returned true. A forked child, which has no say in what its parent
+ * exported or imported, forgets instead: it lets go of its own copy only. */
 void emu_control_release(struct emu_control_export *control, bool forget);
 
-/* Maps the page found at offset of the file and claims a slot. INVALID_VALUE: the file is no arena of ours;
+/* Maps the page found at offset of the file and claims a slot. INVALID_VALUE: the file is no arena
+ * of ours;
  * DRIVER: the export was revoked; NO_MEMORY: no slot. fd stays the caller's. */
 doca_error_t emu_control_attach(int fd, uint64_t offset, uint64_t nonce,
                                 struct emu_control_import *out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* copy.c - moves bytes from memory to memory. A large copy goes around the caches with non-temporal stores,
- * which saves reading the destination's lines first; a small one is left to the C library.
+/* copy.c - moves bytes from memory to memory. A large copy goes around the caches with non-temporal
+ * stores, which saves reading the destination's lines first; a small one is left to the C library.
  * Thread: any. The routine is chosen once, by what the processor has. */
 #include "copy.h"
 
@@ -18,8 +18,8 @@ typedef void (*copy_fn)(uint8_t *to, const uint8_t *from, size_t len);
 
 static void copy_plain(uint8_t *to, const uint8_t *from, size_t len)
 {
-    /* Not memcpy: a user may well let source and destination overlap, which must not end in more than
-     * wrong bytes. */
+    /* Not memcpy: a user may well let source and destination overlap, which must not end in more
+     * than wrong bytes. */
     memmove(to, from, len);
 }
 

@@ -5,8 +5,8 @@
  *                   RUNNING --stop, fatal error--> STOPPING --progress--> IDLE
  * STOPPING reaches IDLE inside of doca_pe_progress(), once no task is in flight and all are freed.
  *
- * Thread: the one that progresses the engine; `flushing` alone is read by engine threads. A submitted
- * task belongs to the engine until it was handed to emu_pe_complete(). */
+ * Thread: the one that progresses the engine; `flushing` alone is read by engine threads. A
+ * submitted task belongs to the engine until it was handed to emu_pe_complete(). */
 #ifndef EMU_CTX_H
 #define EMU_CTX_H
 
@@ -123,7 +123,7 @@ EMU_INTERNAL doca_error_t emu_ctx_fini(struct doca_ctx *ctx);
 EMU_INTERNAL void emu_task_init(struct doca_task *task, struct doca_ctx *ctx,
                                 union doca_data user_data);
 
-/* --- between ctx.c and pe.c -------------------------------------------------------------------- */
+/* --- between ctx.c and pe.c ------------------------------------------------------------------- */
 
 /* RUNNING to STOPPING: what was not started comes back with errors. */
 void emu_ctx_begin_stop(struct doca_ctx *ctx);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dev.h - inside of devices and representors, for the parts that hold on to a device.
- * A device counts its openers and its users (mmaps, contexts, representors); the last close is refused
- * while there are users. Thread: any, under one lock. */
+ * A device counts its openers and its users (mmaps, contexts, representors); the last close is
+ * refused while there are users. Thread: any, under one lock. */
 #ifndef EMU_DEV_H
 #define EMU_DEV_H
 

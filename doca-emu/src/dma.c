@@ -40,7 +40,7 @@ static struct doca_dma_task_memcpy *memcpy_of(struct doca_task *task)
     return (struct doca_dma_task_memcpy *)task;
 }
 
-/* --- on engine threads ------------------------------------------------------------------------- */
+/* --- on engine threads ------------------------------------------------------------------------ */
 
 static doca_error_t execute(struct doca_dma_task_memcpy *copy)
 {
@@ -71,7 +71,7 @@ static void run_task(struct doca_task *task)
     emu_pe_complete(task->ctx->pe, task);
 }
 
-/* --- operations of the context ------------------------------------------------------------------ */
+/* --- operations of the context ---------------------------------------------------------------- */
 
 static doca_error_t dma_start(struct doca_ctx *ctx)
 {
@@ -128,7 +128,7 @@ static const struct emu_ctx_ops dma_ops = {
     .free_task = dma_free_task,
 };
 
-/* --- the public functions ------------------------------------------------------------------------ */
+/* --- the public functions --------------------------------------------------------------------- */
 
 doca_error_t doca_dma_create(struct doca_dev *dev, struct doca_dma **dma)
 {

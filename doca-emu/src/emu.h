@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* emu.h - what every part of the emulation uses: settings from the environment, the library's own log,
- * and the answer to misuse.
+/* emu.h - what every part of the emulation uses: settings from the environment, the library's own
+ * log, and the answer to misuse.
  * Thread: any. Settings are read when an object is made, never on the data path. */
 #ifndef EMU_H
 #define EMU_H
@@ -21,8 +21,8 @@
 
 #define EMU_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A number from the environment, with optional suffix K, M or G; clamped to [min, max]. Unset, empty or
- * malformed gives the default (malformed is logged). */
+/* A number from the environment, with optional suffix K, M or G; clamped to [min, max]. Unset,
+ * empty or malformed gives the default (malformed is logged). */
 uint64_t emu_env_u64(const char *name, uint64_t fallback, uint64_t min, uint64_t max);
 
 /* Parses "123", "0x7f", "64K", "2M", "1G". False when the text is anything else. */
@@ -35,8 +35,9 @@ EMU_INTERNAL uint64_t emu_now_ns(void);
 EMU_INTERNAL void emu_log(enum doca_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A program broke a rule that the real library answers with undefined behaviour: logs the sentence, and
- * aborts in strict mode (DOCA_EMU_STRICT; by default on unless the library was built with NDEBUG). */
+/* A program broke a rule that the real library answers with undefined behaviour: logs the sentence,
+ * and aborts in strict mode (DOCA_EMU_STRICT; by default on unless the library was built with
+ * NDEBUG). */
 EMU_INTERNAL void emu_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif /* EMU_H */

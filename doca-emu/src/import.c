@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* import.c - takes an export descriptor of another process and gives access to its memory.
- * Nothing in a descriptor is trusted: it is checked by itself, then against the exporting process. */
+ * Nothing in a descriptor is trusted: it is checked by itself, then against the exporting
+ * process. */
 #include "blob.h"
 #include "mmap.h"
 
@@ -268,7 +269,8 @@ uint8_t *emu_mmap_pointer(const struct doca_mmap *mmap, uint64_t addr)
 
 bool emu_mmap_read(const struct doca_mmap *mmap, void *to, uint64_t from, size_t len)
 {
-    /* That the process still has its memory afterwards shows that it was its memory that was read. */
+    /* That the process still has its memory afterwards shows that it was its memory that was
+     * read. */
     return copy_vm(mmap->import.peer, from, to, len, false) &&
            !emu_peer_memory_gone(mmap->import.peer, mmap->base);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inventory.c - a stock of bufs in chunks (one, and one more for each expansion) with one free list. */
+/* inventory.c - a stock of bufs in chunks (one, and one more for each expansion) with one free
+ * list. */
 #include "buf.h"
 
 #include <stdlib.h>

@@ -59,7 +59,8 @@ doca_error_t emu_mapping_create(int fd, uint64_t offset, uint64_t len, bool writ
     return DOCA_SUCCESS;
 }
 
-/* Makes sure that no mapping of the file can lose its pages: a seal that is there, or that we add. */
+/* Makes sure that no mapping of the file can lose its pages: a seal that is there, or that we
+ * add. */
 static bool hold_size(int fd, uint64_t size)
 {
     if (emu_fd_is_dmabuf(fd)) {

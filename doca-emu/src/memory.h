@@ -24,12 +24,13 @@ struct emu_memory {
 
 void emu_memory_init(struct emu_memory *memory);
 
-/* For a range given as a file: takes a duplicate of the descriptor. NOT_SUPPORTED: neither a dma-buf nor a
- * memfd that can be kept from shrinking, or one that cannot be mapped; INVALID_VALUE: outside of it. */
+/* For a range given as a file: takes a duplicate of the descriptor. NOT_SUPPORTED: neither a
+ * dma-buf nor a memfd that can be kept from shrinking, or one that cannot be mapped; INVALID_VALUE:
+ * outside of it. */
 doca_error_t emu_memory_set_file(struct emu_memory *memory, int fd, uint64_t offset, uint64_t len);
 
-/* At the start of an mmap. INVALID_VALUE: not mapped, or not readable, or not writable when it has to be.
- * shareable asks for the search for a file; without it memory is only checked. */
+/* At the start of an mmap. INVALID_VALUE: not mapped, or not readable, or not writable when it has
+ * to be. shareable asks for the search for a file; without it memory is only checked. */
 doca_error_t emu_memory_start(struct emu_memory *memory, uint64_t base, uint64_t len, bool write,
                               bool shareable);
 /* Undoes the above; with a file given it stays set. */
@@ -48,8 +49,8 @@ doca_error_t emu_mapping_create(int fd, uint64_t offset, uint64_t len, bool writ
 /* True for a dma-buf, whose size is fixed. */
 bool emu_fd_is_dmabuf(int fd);
 
-/* remap.c: moves a private anonymous range onto a memfd when the environment asks for it and the range is
- * fit for it; does nothing otherwise. */
+/* remap.c: moves a private anonymous range onto a memfd when the environment asks for it and the
+ * range is fit for it; does nothing otherwise. */
 void emu_remap_range(uint64_t base, uint64_t len);
 /* Lets go of files whose ranges the application has unmapped. */
 void emu_remap_prune(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mmap.c - life and configuration of an mmap; export.c and import.c hold what goes between processes. */
+/* mmap.c - life and configuration of an mmap; export.c and import.c hold what goes between
+ * processes. */
 #include "mmap.h"
 
 #include <stdlib.h>

@@ -6,8 +6,8 @@
  *                   REVOKED --destroy--> gone
  *   create_from_export: STARTED until destroyed      imported
  *
- * Thread: one at a time, but for num_bufs, and for the access functions at the end, which engine threads
- * call on a started mmap that bufs keep alive. */
+ * Thread: one at a time, but for num_bufs, and for the access functions at the end, which engine
+ * threads call on a started mmap that bufs keep alive. */
 #ifndef EMU_MMAP_H
 #define EMU_MMAP_H
 
@@ -68,13 +68,14 @@ doca_error_t emu_mmap_unexport(struct doca_mmap *mmap);
 /* import.c: lets go of everything that belongs to the import. */
 void emu_mmap_drop_import(struct doca_mmap *mmap);
 
-/* --- access, for engine threads ---------------------------------------------------------------- */
+/* --- access, for engine threads --------------------------------------------------------------- */
 
 /* Whether a task of the device may read (or write) these bytes of the mmap. */
 EMU_INTERNAL bool emu_mmap_allows(const struct doca_mmap *mmap, const struct doca_dev *dev,
                                   uint64_t addr, uint64_t len, bool write);
 
-/* Brackets a copy that touches the mmap. False: revoked, or the exporter is gone; nothing to leave. */
+/* Brackets a copy that touches the mmap. False: revoked, or the exporter is gone; nothing to
+ * leave. */
 EMU_INTERNAL bool emu_mmap_enter(struct doca_mmap *mmap);
 EMU_INTERNAL void emu_mmap_leave(struct doca_mmap *mmap);
 
@@ -84,7 +85,8 @@ EMU_INTERNAL bool emu_mmap_live(const struct doca_mmap *mmap);
 /* Where this process finds the byte, or NULL when only emu_mmap_read and _write reach it. */
 EMU_INTERNAL uint8_t *emu_mmap_pointer(const struct doca_mmap *mmap, uint64_t addr);
 
-/* Copies between this process and private memory of the exporter. False: not all bytes were copied. */
+/* Copies between this process and private memory of the exporter. False: not all bytes were
+ * copied. */
 EMU_INTERNAL bool emu_mmap_read(const struct doca_mmap *mmap, void *to, uint64_t from, size_t len);
 EMU_INTERNAL bool emu_mmap_write(const struct doca_mmap *mmap, uint64_t to, const void *from,
                                  size_t len);

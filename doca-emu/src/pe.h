@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pe.h - inside of the progress engine: a list of completed tasks that engine threads fill and the owner
- * thread empties, and an eventfd.
- * The eventfd is readable only while the engine was armed and something is pending: a completion writes
- * it when armed; a progress call that finds nothing takes the signal back and stays armed.
+/* pe.h - inside of the progress engine: a list of completed tasks that engine threads fill and the
+ * owner thread empties, and an eventfd.
+ * The eventfd is readable only while the engine was armed and something is pending: a completion
+ * writes it when armed; a progress call that finds nothing takes the signal back and stays armed.
  * Thread: the owner's, but for emu_pe_complete(). */
 #ifndef EMU_PE_H
 #define EMU_PE_H

@@ -12,7 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Older C libraries know neither the calls nor their numbers, which are the same on all machines. */
+/* Older C libraries know neither the calls nor their numbers, which are the same on all
+ * machines. */
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
@@ -170,8 +171,8 @@ int emu_peer_fetch_fd(const struct emu_peer *peer, int fd)
     if (mine >= 0) {
         return mine;
     }
-    /* Some containers forbid pidfd_getfd; a memfd can be opened anew as well. What a false descriptor
-     * leads to must neither block nor become our terminal. */
+    /* Some containers forbid pidfd_getfd; a memfd can be opened anew as well. What a false
+     * descriptor leads to must neither block nor become our terminal. */
     char path[48];
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)peer->pid, fd);
     mine = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process.h - names processes so that a recycled pid is noticed, and holds on to an exporter's process.
- * A process id here is pid | start time << 32 (low half of the start time in clock ticks): it fits one atomic
- * word of shared memory. Thread: any. */
+/* process.h - names processes so that a recycled pid is noticed, and holds on to an exporter's
+ * process. A process id here is pid | start time << 32 (low half of the start time in clock ticks):
+ * it fits one atomic word of shared memory. Thread: any. */
 #ifndef EMU_PROCESS_H
 #define EMU_PROCESS_H
 
@@ -29,7 +29,8 @@ bool emu_process_alive(uint64_t id);
 doca_error_t emu_peer_get(uint64_t id, struct emu_peer **peer_out);
 void emu_peer_put(struct emu_peer *peer);
 
-/* One system call each. gone: the process ended. memory_gone: it ended or replaced its image by exec. */
+/* One system call each. gone: the process ended. memory_gone: it ended or replaced its image by
+ * exec. */
 bool emu_peer_gone(const struct emu_peer *peer);
 bool emu_peer_memory_gone(const struct emu_peer *peer, uint64_t addr);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remap.c - DOCA_EMU_REMAP_ANON=1: moves private anonymous ranges onto memfds, contents kept, so that
- * importers can map them.
- * The files stay open as long as the application has them mapped, also after the mmap's end, so that
- * registering the range again finds them. README.md lists the caveats (fork, madvise, concurrent writers). */
+/* remap.c - DOCA_EMU_REMAP_ANON=1: moves private anonymous ranges onto memfds, contents kept, so
+ * that importers can map them.
+ * The files stay open as long as the application has them mapped, also after the mmap's end, so
+ * that registering the range again finds them. README.md lists the caveats (fork, madvise,
+ * concurrent writers). */
 #include "memory.h"
 
 #include "vma.h"

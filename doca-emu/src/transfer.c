@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* transfer.c - walks source and destination lists and copies in slices, so that a revocation is seen soon. */
+/* transfer.c - walks source and destination lists and copies in slices, so that a revocation is
+ * seen soon. */
 #include "transfer.h"
 
 #include "copy.h"

@@ -5,7 +5,8 @@
 
 #include "emu.h"
 
-/* Areas of one kind that touch each other count as one: the kernel splits and merges as it likes. */
+/* Areas of one kind that touch each other count as one: the kernel splits and merges as it
+ * likes. */
 struct emu_vma {
     bool readable;
     bool writable;

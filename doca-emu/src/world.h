@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* world.h - the emulated machine: the table of PCI functions, its limits, and the identity that keeps
- * the exports of one world out of another.
+/* world.h - the emulated machine: the table of PCI functions, its limits, and the identity that
+ * keeps the exports of one world out of another.
  * A world is made by doca_devinfo_create_list() from the environment (DOCA_EMU_WORLD,
- * DOCA_EMU_DEVICES and limits) and is constant afterwards. Thread: any. Lifetime: reference counted. */
+ * DOCA_EMU_DEVICES and limits) and is constant afterwards. Thread: any. Lifetime: reference
+ * counted. */
 #ifndef EMU_WORLD_H
 #define EMU_WORLD_H
 
@@ -32,8 +33,7 @@ struct emu_function {
     uint8_t mac[DOCA_DEVINFO_MAC_ADDR_SIZE];
     bool has_ipv4;
     uint8_t ipv4[DOCA_DEVINFO_IPV4_ADDR_SIZE];
-    uint64_t
-        represents; /* DPU: bit i is set when function i of the table, a host function, is behind it */
+    uint64_t represents; /* DPU: bit i is set when host function i of the table is behind it */
 };
 
 struct emu_limits {
@@ -52,8 +52,8 @@ struct emu_world {
     struct emu_function functions[EMU_FUNCTIONS_MAX];
 };
 
-/* From the environment. NOT_FOUND: the table's file cannot be read or is empty; INVALID_VALUE: a line of
- * it is malformed; both are logged. */
+/* From the environment. NOT_FOUND: the table's file cannot be read or is empty; INVALID_VALUE: a
+ * line of it is malformed; both are logged. */
 doca_error_t emu_world_create(struct emu_world **world_out);
 struct emu_world *emu_world_get(struct emu_world *world);
 void emu_world_put(struct emu_world *world);

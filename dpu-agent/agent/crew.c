@@ -18,7 +18,8 @@
 #define CHUNKS_MAX    4096u
 #define OPENS_MAX     512u
 
-/* How far a worker is; only grows. Written by the worker, waited for by main under the crew's lock. */
+/* How far a worker is; only grows. Written by the worker, waited for by main under the crew's
+ * lock. */
 enum stage {
     STAGE_MAKING = 0,
     STAGE_MADE = 1,    /* waits for bc_crew_run */

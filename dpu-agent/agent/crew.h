@@ -4,8 +4,8 @@
  *
  * Start: one worker after the other (the metrics registry is filled by one thread at a time); the
  * loops run once all are made. Stop: drain (sessions end their requests; at most drain_timeout_ms,
- * then they are closed), and only when no worker has a session left, backends are stopped: a session
- * on one worker has objects on the others.
+ * then they are closed), and only when no worker has a session left, backends are stopped: a
+ * session on one worker has objects on the others.
  * Thread: main. Every wait has a deadline. */
 #ifndef BC_AGENT_CREW_H
 #define BC_AGENT_CREW_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - dpu_dma_copy: the agent that runs on the DPU.
- * Exit status: 0 after SIGTERM or SIGINT and a clean end, 1 when start-up or the end failed, 2 usage. */
+ * Exit status: 0 after SIGTERM or SIGINT and a clean end, 1 when start-up or the end failed, 2
+ * usage. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* startup.h - the agent's start as a table of named steps, each with its way back; a step that fails
- * says so in one sentence and everything before it is undone in reverse order.
+/* startup.h - the agent's start as a table of named steps, each with its way back; a step that
+ * fails says so in one sentence and everything before it is undone in reverse order.
  * Thread: main. */
 #ifndef BC_AGENT_STARTUP_H
 #define BC_AGENT_STARTUP_H

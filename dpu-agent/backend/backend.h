@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backend.h - the store table: what every storage of the agent (dram, posix, ...) and the tier above
- * them implement. One instance is one worker's share of a store: the partitions that worker owns.
+/* backend.h - the store table: what every storage of the agent (dram, posix, ...) and the tier
+ * above them implement. One instance is one worker's share of a store: the partitions that worker
+ * owns.
  *
- *   put:  put_begin -> { put_lease -> (DMA fills the extent) -> put_chunk }* -> put_commit | put_abort
+ *   put:  put_begin -> { put_lease -> (DMA fills it) -> put_chunk }* -> put_commit | put_abort
  *   get:  get_open -> { get_chunk -> (DMA empties it) -> get_release }* -> get_close
  *
  * Promises
  * - What a put wrote becomes visible together in put_commit, after every byte is stored and
- *   checksummed; without a commit the old object, or none, stays. The last commit wins; a remove beats
- *   a put that had not committed before it (such a commit fails with -ECANCELED).
- * - The full key is stored and compared; every 64 KiB is verified against its CRC32C before get_chunk
- *   shows it. A mismatch is -EBADMSG, counted, logged once; the object is dropped: from then on a miss.
- * - A get pins the version it opened: overwrite, remove and eviction don't disturb it; what is pinned
- *   is not reused until get_close.
+ *   checksummed; without a commit the old object, or none, stays. The last commit wins; a remove
+ *   beats a put that had not committed before it (such a commit fails with -ECANCELED).
+ * - The full key is stored and compared; every 64 KiB is verified against its CRC32C before
+ *   get_chunk shows it. A mismatch is -EBADMSG, counted, logged once; the object is dropped: from
+ *   then on a miss.
+ * - A get pins the version it opened: overwrite, remove and eviction don't disturb it; what is
+ *   pinned is not reused until get_close.
  * - Capacity is a hard limit in real bytes (data, padding, trailers, unfinished puts, pinned old
  *   versions). To make room the least recently used objects go; pinned ones never.
  * - Asynchronous calls complete exactly once, from the loop, never inside the call.
  *
- * Back-pressure: -EAGAIN from put_begin, put_lease and get_chunk, and as the result of get_open when all
- * handles are out, means "not now"; `ready` is called (from the loop) when a retry may succeed. A caller
- * never has to hold one lease while it waits for another. The released callback of the staging pool is
- * the backend's.
+ * Back-pressure: -EAGAIN from put_begin, put_lease and get_chunk, and as the result of get_open
+ * when all handles are out, means "not now"; `ready` is called (from the loop) when a retry may
+ * succeed. A caller never has to hold one lease while it waits for another. The released callback
+ * of the staging pool is the backend's.
  *
  * Threads: the owner of the loop. Memory: handles come from pools sized at create (a full pool is
  * -EAGAIN); ops are embedded in their callers and stay valid until done.
@@ -70,10 +72,10 @@ struct bc_put_op {
     void *internal[4];
 };
 
-/* One chunk of a get. In: offset (multiple of 64 KiB) and len; a range that is not inside the object
- * ends with -ERANGE. Out: data and len; len may be less than asked for (then a multiple of 64 KiB, not
- * 0): go on from there. The view is valid until get_release, which must follow every successful
- * completion. */
+/* One chunk of a get. In: offset (multiple of 64 KiB) and len; a range that is not inside the
+ * object ends with -ERANGE. Out: data and len; len may be less than asked for (then a multiple of
+ * 64 KiB, not 0): go on from there. The view is valid until get_release, which must follow every
+ * successful completion. */
 struct bc_get_op;
 typedef void (*bc_get_fn)(struct bc_get_op *op, int result);
 struct bc_get_op {
@@ -113,8 +115,8 @@ struct bc_batch_op {
     void *internal[6];
 };
 
-/* iterate: one object shown, inside the call of iterate or later. Return false to stop. The key is valid
- * during the call, which must not call the backend. */
+/* iterate: one object shown, inside the call of iterate or later. Return false to stop. The key is
+ * valid during the call, which must not call the backend. */
 typedef bool (*bc_iterate_fn)(void *arg, const struct bc_object_key *key, uint64_t size,
                               uint64_t version);
 
@@ -132,8 +134,8 @@ struct bc_backend_ops {
                      struct bc_extent *extent_out);
     void (*put_unlease)(struct bc_put *put, const struct bc_extent *extent); /* leased, not used */
     void (*put_chunk)(struct bc_put *put, struct bc_put_op *op);
-    /* Every byte was given by put_chunk and succeeded (asserted). Frees the handle when done, whatever the
-     * result. op: done only. */
+    /* Every byte was given by put_chunk and succeeded (asserted). Frees the handle when done,
+     * whatever the result. op: done only. */
     void (*put_commit)(struct bc_put *put, struct bc_batch_op *op);
     /* No chunk in flight. Frees the handle; what was written is deleted in the background. */
     void (*put_abort)(struct bc_put *put);
@@ -149,7 +151,8 @@ struct bc_backend_ops {
     /* Gone at once; answered when not even a crash brings it back. */
     void (*remove)(struct bc_backend *backend, struct bc_batch_op *op);
     /* Objects from *cursor (0 to start) on, about `count` of them; *cursor is 0 again at the end.
-     * cursor, visit and arg stay valid until done. Objects that come or go meanwhile may be missed. */
+     * cursor, visit and arg stay valid until done. Objects that come or go meanwhile may be
+     * missed. */
     void (*iterate)(struct bc_backend *backend, uint64_t *cursor, uint32_t count,
                     bc_iterate_fn visit, void *arg, struct bc_batch_op *op);
     /* Everything committed so far is on stable storage when done. */
@@ -190,12 +193,13 @@ static inline uint32_t bc_store_worker(struct bc_hash128 hash, uint32_t workers)
 struct bc_backend_type {
     const char *name; /* value of -b */
     /* Once per process, before the instances: locks and formats or checks the store, removes what a
-     * crash left half-done. A sentence in error_out says what is wrong and what to do. NULL: nothing. */
+     * crash left half-done. A sentence in error_out says what is wrong and what to do. NULL:
+     * nothing. */
     int (*open_store)(const char *root, bool format, uint32_t workers,
                       struct bc_options_error *error_out, void **store_out);
     void (*close_store)(void *store);
-    /* Blocking, before the worker's loop runs; rebuilds the index of its partitions from the store with
-     * progress in the log. -ENOMEM, -EIO, ... with a sentence. */
+    /* Blocking, before the worker's loop runs; rebuilds the index of its partitions from the store
+     * with progress in the log. -ENOMEM, -EIO, ... with a sentence. */
     int (*create)(const struct bc_backend_env *env, void *store, struct bc_options_error *error_out,
                   struct bc_backend **backend_out);
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* posix_index.c - the objects of `posix` in memory: found by hash, evicted by age, counted in bytes.
- * See posix.h for the invariants. Thread: the owner of the loop. Memory: slabs of objects, allocated as
- * the store fills and kept; nothing else. */
+/* posix_index.c - the objects of `posix` in memory: found by hash, evicted by age, counted in
+ * bytes. See posix.h for the invariants. Thread: the owner of the loop. Memory: slabs of objects,
+ * allocated as the store fills and kept; nothing else. */
 #include "backend/posix.h"
 
 #include <errno.h>
@@ -221,8 +221,8 @@ static uint64_t evict_one(struct posix *posix)
     return 0;
 }
 
-/* Once objects had to go, some are made to go ahead of need: unlinks take long, and puts that find room
- * need not wait for them. */
+/* Once objects had to go, some are made to go ahead of need: unlinks take long, and puts that find
+ * room need not wait for them. */
 static void evict_ahead(struct posix *posix, uint64_t need)
 {
     uint64_t ahead =

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* context.c - the DOCA context's life: started, stopped by a failed task, drained, started again.
  *
- * A context that leaves RUNNING by itself flushes its tasks (each comes back with an error) and becomes
- * idle once all task objects are freed. It is then started again; if that fails, made anew; if that
- * fails, tried again with growing pauses up to a second.
- * Thread: the loop's owner. Nothing here is called inside the SDK's callbacks but check and settle. */
+ * A context that leaves RUNNING by itself flushes its tasks (each comes back with an error) and
+ * becomes idle once all task objects are freed. It is then started again; if that fails, made anew;
+ * if that fails, tried again with growing pauses up to a second.
+ * Thread: the loop's owner. Nothing here is called inside the SDK's callbacks but check and
+ * settle. */
 #include "dma/internal.h"
 
 #include <sched.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* copy.c - tasks: checked, given their buffers, submitted, completed.
  *
- * Invariants: a task in flight owns a slot, the slot's local buf and one remote buf; all three are given
- * back before the caller hears of the completion. Nothing is allocated: the remote buf comes from the
- * inventory, which holds enough for every slot. */
+ * Invariants: a task in flight owns a slot, the slot's local buf and one remote buf; all three are
+ * given back before the caller hears of the completion. Nothing is allocated: the remote buf comes
+ * from the inventory, which holds enough for every slot. */
 #include "dma/internal.h"
 
 #include <errno.h>
@@ -27,8 +27,8 @@ static int check_task(const struct bc_dma_engine *engine, const struct bc_dma_ta
     return import->failures >= BC_DMA_IMPORT_FAILURES_MAX ? -EREMOTEIO : 0;
 }
 
-/* Points the slot's task at the bytes. A source's window is the bytes, a destination's is empty and at
- * their beginning: the copy goes where the window ends. */
+/* Points the slot's task at the bytes. A source's window is the bytes, a destination's is empty and
+ * at their beginning: the copy goes where the window ends. */
 static doca_error_t prepare(struct bc_dma_engine *engine, struct bc_dma_slot *slot,
                             const struct bc_dma_task *task)
 {

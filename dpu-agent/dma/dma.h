@@ -7,13 +7,13 @@
  *                                  |-- imports       (one per client region and worker)
  *                                  '-- tasks         (at most `depth` in flight)
  *
- * Behind an ops table (struct bc_dma) so that tests can wrap it in a twin that fails, delays, reorders.
- * Rules of the engine: at most `depth` tasks; a task is at most max_len bytes (the device's cap,
- * 2 MiB on BlueField-3: an oversize task would fail at completion and reset the context); source data
- * length is always set, destination data length always reset; a completion error that stops the
- * context makes the engine rebuild it by itself (tasks in flight fail with -EREMOTEIO, later ones wait).
- * An import whose copies fail four times in a row by themselves is dead: a host that is gone must not
- * stop the context for all others again and again.
+ * Behind an ops table (struct bc_dma) so that tests can wrap it in a twin that fails, delays,
+ * reorders. Rules of the engine: at most `depth` tasks; a task is at most max_len bytes (the
+ * device's cap, 2 MiB on BlueField-3: an oversize task would fail at completion and reset the
+ * context); source data length is always set, destination data length always reset; a completion
+ * error that stops the context makes the engine rebuild it by itself (tasks in flight fail with
+ * -EREMOTEIO, later ones wait). An import whose copies fail four times in a row by themselves is
+ * dead: a host that is gone must not stop the context for all others again and again.
  * Threads: a device from any thread; an engine belongs to its loop's owner.
  * Memory: everything at create; no allocation per task. Imports are allocated when made. */
 #ifndef BC_DMA_DMA_H
@@ -60,7 +60,8 @@ struct bc_dma_task {
 
 struct bc_dma_ops {
     /* 0, or -EAGAIN (depth reached, or the context is being rebuilt: retry after a completion or
-     * from the `ready` callback), -ERANGE (outside the import), -EINVAL, -EREMOTEIO (import is dead). */
+     * from the `ready` callback), -ERANGE (outside the import), -EINVAL, -EREMOTEIO (import is
+     * dead). */
     int (*submit)(struct bc_dma *dma, struct bc_dma_task *task);
     uint32_t (*slots_free)(const struct bc_dma *dma);
     /* Imports a client's region. desc is checked by the SDK only: it comes from the client.
@@ -75,7 +76,8 @@ struct bc_dma_ops {
 
 struct bc_dma {
     const struct bc_dma_ops *ops;
-    /* Called from the loop when submit may work again after -EAGAIN; set by the user, may be NULL. */
+    /* Called from the loop when submit may work again after -EAGAIN; set by the user, may be
+     * NULL. */
     void (*ready)(void *arg);
     void *ready_arg;
 };
@@ -88,9 +90,10 @@ struct bc_dma_options {
 
 /* The real engine; its progress engine is driven by a poller of the loop (polled while tasks are in
  * flight, waited for by its notification handle when the loop sleeps). -ENOMEM, -EIO, -EINVAL.
- * destroy: not from inside a callback of this engine. Tasks in flight complete in it (0 or -ECANCELED),
- * after at most 5 s the process aborts with a log line; imports that are left are released. The object
- * itself goes when the loop has let go of its descriptor: turn it until bc_loop_in_flight is 0. */
+ * destroy: not from inside a callback of this engine. Tasks in flight complete in it (0 or
+ * -ECANCELED), after at most 5 s the process aborts with a log line; imports that are left are
+ * released. The object itself goes when the loop has let go of its descriptor: turn it until
+ * bc_loop_in_flight is 0. */
 BC_MUST_USE int bc_dma_create(struct bc_dma_device *device, struct bc_loop *loop,
                               const struct bc_dma_options *options, struct bc_metrics *metrics,
                               struct bc_dma **dma_out);

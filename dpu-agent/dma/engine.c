@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* engine.c - the copy engine put together, and driven by the loop.
  *
- * While copies are in flight the loop's poller asks the progress engine. Before the loop sleeps the engine
- * asks for a notification and looks once more, since what completed before the request is not notified.
- * Lifetime: the object goes when the loop has let go of the notification handle, a turn after destroy. */
+ * While copies are in flight the loop's poller asks the progress engine. Before the loop sleeps the
+ * engine asks for a notification and looks once more, since what completed before the request is
+ * not notified.
+ * Lifetime: the object goes when the loop has let go of the notification handle, a turn after
+ * destroy. */
 #include "dma/internal.h"
 
 #include <errno.h>
@@ -18,7 +20,7 @@
 #define ENGINE_PROGRESS_MAX 256u /* completions taken in one turn */
 #define ENGINE_LOCAL_ALIGN  4096u
 
-/* --- progress ------------------------------------------------------------------------------------ */
+/* --- progress --------------------------------------------------------------------------------- */
 
 static uint32_t progress(struct bc_dma_engine *engine)
 {
@@ -98,7 +100,7 @@ static uint32_t engine_slots_free(const struct bc_dma *dma)
     return engine->state == BC_DMA_RUNNING ? engine->free_count : 0;
 }
 
-/* --- create and destroy -------------------------------------------------------------------------- */
+/* --- create and destroy ----------------------------------------------------------------------- */
 
 static doca_error_t map_local(struct bc_dma_engine *engine)
 {

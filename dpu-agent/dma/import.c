@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* import.c - client memory, made usable by its descriptor. The descriptor comes from the network: only the
- * SDK looks into it, and what it says about the range is compared with what the client says. */
+/* import.c - client memory, made usable by its descriptor. The descriptor comes from the network:
+ * only the SDK looks into it, and what it says about the range is compared with what the client
+ * says. */
 #include "dma/internal.h"
 
 #include <errno.h>
@@ -8,7 +9,8 @@
 
 #include "base/log.h"
 
-/* The client's fault, by all that can be known: no descriptor, another function's, or its process gone. */
+/* The client's fault, by all that can be known: no descriptor, another function's, or its process
+ * gone. */
 static int import_error(doca_error_t error)
 {
     return error == DOCA_ERROR_NO_MEMORY ? -ENOMEM : -EINVAL;

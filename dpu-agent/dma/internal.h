@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* internal.h - the copy engine's body, shared by its files. Not for other rooms.
  *
- *   CLOSED --open--> RUNNING --a task stopped the context--> DRAINING --idle, started again--> RUNNING
+ *   CLOSED --open--> RUNNING --a task stopped the context--> DRAINING --started again--> RUNNING
  *                       |                                       |
  *                       '------------- destroy ----> STOPPING <-'
  *
- * Invariants: a slot is free or carries one of the caller's tasks; every slot has a DOCA task while the
- * engine is RUNNING; in DRAINING and STOPPING the tasks are freed as they come back, since the context
- * cannot become idle before. Callbacks of the SDK run only inside progress, which runs only from the
- * loop's poller, timer and watch (and from destroy). Thread: the loop's owner. */
+ * Invariants: a slot is free or carries one of the caller's tasks; every slot has a DOCA task while
+ * the engine is RUNNING; in DRAINING and STOPPING the tasks are freed as they come back, since the
+ * context cannot become idle before. Callbacks of the SDK run only inside progress, which runs only
+ * from the loop's poller, timer and watch (and from destroy). Thread: the loop's owner. */
 #ifndef BC_DMA_INTERNAL_H
 #define BC_DMA_INTERNAL_H
 
 /* Attempts to start a context after which submit tells an error instead of -EAGAIN. They go on. */
 #define BC_DMA_ATTEMPTS_MAX 8u
-/* Copies of one import that fail in a row until it is taken for dead: a host that is gone must not stop
- * the context for all others again and again. */
+/* Copies of one import that fail in a row until it is taken for dead: a host that is gone must not
+ * stop the context for all others again and again. */
 #define BC_DMA_IMPORT_FAILURES_MAX 4u
 
 #include <doca_buf.h>
@@ -122,7 +122,8 @@ void bc_dma_context_check(struct bc_dma_engine *engine);
 void bc_dma_context_settle(struct bc_dma_engine *engine, struct bc_dma_slot *slot);
 /* Goes on with a rebuild; outside of the SDK's callbacks. */
 void bc_dma_context_advance(struct bc_dma_engine *engine);
-/* Stops the context and waits, at most 5 s, for the tasks in flight; aborts with a sentence then. */
+/* Stops the context and waits, at most 5 s, for the tasks in flight; aborts with a sentence
+ * then. */
 void bc_dma_context_close(struct bc_dma_engine *engine);
 void bc_dma_set_state(struct bc_dma_engine *engine, enum bc_dma_state next);
 

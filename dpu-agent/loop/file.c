@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file.c - file operations on the loop's io_uring: one entry for each step, steps until the whole length
- * is transferred.
+/* file.c - file operations on the loop's io_uring: one entry for each step, steps until the whole
+ * length is transferred.
  *
- * Invariants: `done` is called once, from the completion, never from submit; iov always describes what
- * is left to transfer. An interrupted operation is tried again a bounded number of times.
+ * Invariants: `done` is called once, from the completion, never from submit; iov always describes
+ * what is left to transfer. An interrupted operation is tried again a bounded number of times.
  * Thread: the loop's owner. Memory: none of its own. */
 #include "loop/file.h"
 

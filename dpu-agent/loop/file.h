@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file.h - asynchronous file operations behind one entry point, so that storage can be tested with a
- * twin that fails on purpose. The real one runs on a loop's io_uring.
+/* file.h - asynchronous file operations behind one entry point, so that storage can be tested with
+ * a twin that fails on purpose. The real one runs on a loop's io_uring.
  *
  * A request is filled by the caller, submitted, and completed exactly once by `done`, never inside
  * submit. Short reads and writes are continued here: result is the whole length, less only at the
  * end of a file, or a negative errno (a write that makes no progress is -ENOSPC or -EIO).
- * Thread: the loop's owner. Memory: the request, its path strings and iovecs stay valid until done. */
+ * Thread: the loop's owner. Memory: the request, its path strings and iovecs stay valid until
+ * done. */
 #ifndef BC_LOOP_FILE_H
 #define BC_LOOP_FILE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* internal.h - what the files of the loop share: the loop's body, and the heap of its timers. Not for
- * other rooms.
+/* internal.h - what the files of the loop share: the loop's body, and the heap of its timers. Not
+ * for other rooms.
  *
  * Invariants: `sleeping` is 1 only while the owner is in, or about to enter, the blocking wait; who
  * takes it back to 0 wakes the owner. `in_flight` counts ops with in_flight set.

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop.c - the loop's life: the ring with the best features that the kernel has, its wake-up descriptor,
- * and what is handed to it by its owner (entries, deferred calls, pollers) and by others (mails). The turn
- * itself is in turn.c.
+/* loop.c - the loop's life: the ring with the best features that the kernel has, its wake-up
+ * descriptor, and what is handed to it by its owner (entries, deferred calls, pollers) and by
+ * others (mails). The turn itself is in turn.c.
  *
- * Waking: a sender pushes its mail, then takes `sleeping` from 1 to 0 with an exchange; whoever gets
- * the 1 writes the eventfd. The owner sets `sleeping` to 1 with an exchange, then looks into the mailbox
- * once more before it blocks. Both exchanges are on one word: either the owner's reads what a sender's
- * released (and its look finds the mail), or the sender's reads the owner's 1 (and it wakes). */
+ * Waking: a sender pushes its mail, then takes `sleeping` from 1 to 0 with an exchange; whoever
+ * gets the 1 writes the eventfd. The owner sets `sleeping` to 1 with an exchange, then looks into
+ * the mailbox once more before it blocks. Both exchanges are on one word: either the owner's reads
+ * what a sender's released (and its look finds the mail), or the sender's reads the owner's 1 (and
+ * it wakes). */
 #include "loop/internal.h"
 
 #include <errno.h>

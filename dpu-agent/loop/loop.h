@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop.h - a worker's event loop: one io_uring for files, readiness of sockets and eventfds, timers;
- * deferred calls, pollers for engines without a descriptor, and a mailbox from other threads.
+/* loop.h - a worker's event loop: one io_uring for files, readiness of sockets and eventfds,
+ * timers; deferred calls, pollers for engines without a descriptor, and a mailbox from other
+ * threads.
  *
  * One turn: mailbox -> deferred -> pollers -> expired timers -> completions -> submit; when nothing
  * was done and no poller is busy, the loop sleeps until a completion, a mail or the next timer.
  * While a poller is busy it spins at most spin_ns without any progress, then asks the poller to arm
  * its descriptor (poller->sleep) and sleeps: an idle or slow engine never burns a core.
  *
- * Threads: everything belongs to one thread ("the owner"), asserted in debug builds: the creating one
- * until the first turn or run, then for good the one that made it, since the kernel ties the ring to
- * it; only bc_loop_send and bc_loop_stop are for any thread. Before the first turn at most `entries`
- * operations can be prepared (asserted).
- * Memory: the ring and its queues at create. Nothing later, but that the heap of timers doubles when
- * more than `timers` are started at once; it never shrinks, so this ends when the peak was seen.
- * Ops, timers, tasks, mails and pollers are embedded in their owners and must stay valid until
- * their callback ran (or were stopped).
+ * Threads: everything belongs to one thread ("the owner"), asserted in debug builds: the creating
+ * one until the first turn or run, then for good the one that made it, since the kernel ties the
+ * ring to it; only bc_loop_send and bc_loop_stop are for any thread. Before the first turn at most
+ * `entries` operations can be prepared (asserted).
+ * Memory: the ring and its queues at create. Nothing later, but that the heap of timers doubles
+ * when more than `timers` are started at once; it never shrinks, so this ends when the peak was
+ * seen. Ops, timers, tasks, mails and pollers are embedded in their owners and must stay valid
+ * until their callback ran (or were stopped).
  * Callbacks run one at a time, never inside the call that submitted; they may submit, defer, start
  * and stop timers, and free what they are called for. */
 #ifndef BC_LOOP_LOOP_H
@@ -101,15 +102,16 @@ struct bc_watch {
     uint32_t state; /* internal */
 };
 
-/* -ENOSYS or -EPERM: io_uring is forbidden here (container); the log says what to allow. -ENOMEM. */
+/* -ENOSYS or -EPERM: io_uring is forbidden here (container); the log says what to allow.
+ * -ENOMEM. */
 BC_MUST_USE int bc_loop_create(const struct bc_loop_options *options, struct bc_loop **loop_out);
 /* After the owner is done with it; any thread. No operation may be in flight (asserted), watches
- * must be stopped. Mails and deferred calls are run once more; they must not start operations. Timers
- * that are still started are forgotten. */
+ * must be stopped. Mails and deferred calls are run once more; they must not start operations.
+ * Timers that are still started are forgotten. */
 void bc_loop_destroy(struct bc_loop *loop);
 
-/* Runs until bc_loop_stop, which is consumed: a stop before the run ends it at once, and it may be run
- * again. The calling thread becomes the owner and gets the loop's name. */
+/* Runs until bc_loop_stop, which is consumed: a stop before the run ends it at once, and it may be
+ * run again. The calling thread becomes the owner and gets the loop's name. */
 void bc_loop_run(struct bc_loop *loop);
 /* One turn for tests; waits at most wait_ns when there is nothing to do (0: does not wait).
  * Returns the number of callbacks that ran. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* timer.c - the loop's timers: a binary heap ordered by deadline, then by start.
  *
- * Invariants: entries[i] is not later than its children 2i+1 and 2i+2; a started timer's heap_index is
- * the place of its entry. Deadlines are kept in the entries, so sifting touches the timers only to
- * write their index.
- * Memory: doubles when full (see loop.h); without memory the process stops, since bc_timer_start has
- * no way to fail and a lost deadline would be a hang. */
+ * Invariants: entries[i] is not later than its children 2i+1 and 2i+2; a started timer's heap_index
+ * is the place of its entry. Deadlines are kept in the entries, so sifting touches the timers only
+ * to write their index.
+ * Memory: doubles when full (see loop.h); without memory the process stops, since bc_timer_start
+ * has no way to fail and a lost deadline would be a hang. */
 #include "loop/internal.h"
 
 #include <errno.h>

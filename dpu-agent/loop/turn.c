@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* turn.c - one turn of the loop: what is ready is done, and when nothing was, whether and how long to
- * sleep.
+/* turn.c - one turn of the loop: what is ready is done, and when nothing was, whether and how long
+ * to sleep.
  *
- * Invariants: each phase of a turn is bounded, so that none starves the others; nothing that was left
- * undone is slept on. Thread: the owner. */
+ * Invariants: each phase of a turn is bounded, so that none starves the others; nothing that was
+ * left undone is slept on. Thread: the owner. */
 #include "loop/internal.h"
 
 #include <errno.h>
@@ -16,9 +16,10 @@
 #define TURN_MAILS_MAX       1024u
 #define TURN_CQE_BATCH       64u
 #define TURN_COMPLETIONS_MAX 4096u
-#define TURN_SLEEP_MAX_NS    (3600 * BC_NS_PER_S) /* a wait for ever is cut, for the kernel's types */
+#define TURN_SLEEP_MAX_NS    (3600 * BC_NS_PER_S) /* for ever, in the kernel's types */
 
-/* The first turn settles who owns the loop: a ring of one issuer knows only the thread that enables it. */
+/* The first turn settles who owns the loop: a ring of one issuer knows only the thread that enables
+ * it. */
 static void loop_bind(struct bc_loop *loop)
 {
     long rc;
@@ -107,7 +108,8 @@ static uint32_t run_completions(struct bc_loop *loop)
             taken[i].res = cqes[i]->res;
             taken[i].flags = cqes[i]->flags;
         }
-        /* Given back before the callbacks run: they may submit so much that the kernel needs the room. */
+        /* Given back before the callbacks run: they may submit so much that the kernel needs the
+         * room. */
         io_uring_cq_advance(&loop->ring, count);
         for (i = 0; i < count; i++) {
             struct bc_op *op = io_uring_cqe_get_data(&taken[i]);
@@ -228,7 +230,8 @@ static void wait_for_completion(struct bc_loop *loop, uint64_t timeout_ns)
     }
 }
 
-/* How long the next timer lets the loop sleep. A clock that is not the system's stands still meanwhile. */
+/* How long the next timer lets the loop sleep. A clock that is not the system's stands still
+ * meanwhile. */
 static uint64_t sleep_ns(const struct bc_loop *loop, uint64_t wait_ns)
 {
     uint64_t next_ns = bc_timer_heap_next_ns(&loop->timers);
@@ -249,8 +252,8 @@ static uint32_t sleep_once(struct bc_loop *loop, uint64_t wait_ns)
     if (timeout_ns == 0) {
         return 0;
     }
-    /* From here on who sends a mail wakes the loop; what was sent before is seen by the look into the
-     * mailbox. Acquire-release: see the head of loop.c. */
+    /* From here on who sends a mail wakes the loop; what was sent before is seen by the look into
+     * the mailbox. Acquire-release: see the head of loop.c. */
     (void)__atomic_exchange_n(&loop->sleeping, 1, __ATOMIC_ACQ_REL);
     mail = bc_mpsc_pop(&loop->mailbox);
     if (mail == NULL && __atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE) == 0) {

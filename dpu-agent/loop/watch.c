@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watch.c - readiness of a descriptor, by a one-shot poll that is armed again after each callback.
  *
- * One-shot and not multishot: multishot polls report changes, and the contract is that of a level: a
- * session that left bytes in its socket is told again. Arming again is one entry in the turn's
+ * One-shot and not multishot: multishot polls report changes, and the contract is that of a level:
+ * a session that left bytes in its socket is told again. Arming again is one entry in the turn's
  * submission and no system call of its own.
  *
- *   IDLE -start-> ARMED -start with other events-> CHANGING -both done-> ARMED (or IDLE with events 0)
- *   any of these -stop-> STOPPING -both done-> STOPPED
+ *   IDLE -start-> ARMED -start with other events-> CHANGING -both done-> ARMED (or IDLE with events
+ *   0) any of these -stop-> STOPPING -both done-> STOPPED
  *
- * Invariant: a poll is not armed while a cancel is in flight, since the cancel could take the new one.
+ * Invariant: a poll is not armed while a cancel is in flight, since the cancel could take the new
+ * one.
  * Thread: the loop's owner. Memory: embedded in the caller's object until `stopped`. */
 #include "loop/loop.h"
 

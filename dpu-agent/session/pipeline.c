@@ -46,8 +46,8 @@ static uint64_t push_cost(const struct bc_drr_flow *drr_flow)
     return bc_max_u64(1, bc_min_u64(left, job->pipeline->options.chunk_len));
 }
 
-/* Objects are opened a little ahead of their reads, so that opening one overlaps reading another; one
- * client leaves handles to the others. */
+/* Objects are opened a little ahead of their reads, so that opening one overlaps reading another;
+ * one client leaves handles to the others. */
 static bool opens_next(const struct bc_flow *flow)
 {
     if (bc_list_empty(&flow->pull_waiting)) {
@@ -75,7 +75,8 @@ static uint64_t pull_cost(const struct bc_drr_flow *drr_flow)
     return bc_max_u64(1, bc_min_u64(left, job->pipeline->options.chunk_len));
 }
 
-/* The flow waits for the backend's `ready`. Other flows go on: what they began must be able to end. */
+/* The flow waits for the backend's `ready`. Other flows go on: what they began must be able to
+ * end. */
 static void block(struct bc_list *blocked, struct bc_list_node *node, struct bc_drr *drr,
                   struct bc_drr_flow *drr_flow)
 {

@@ -3,17 +3,19 @@
  * storage overlapped.
  *
  *   push job:  put_begin -> [ lease -> DMA from host -> put_chunk ]* -> put_commit
- *   pull job:  get_open  -> [ get_chunk (read, verify) -> DMA to host -> get_release ]* -> get_close
+ *   pull job:  get_open  -> [ get_chunk (read, verify) -> DMA to host -> get_release ]* -> close
  *
  * Three queues decide who goes on, each a deficit round robin over clients: push chunks waiting for
- * staging memory, pull chunks waiting to be read, and chunks waiting for a DMA slot. Chunks that hold
- * memory but wait for the DMA engine are limited to a window, so that staging is held by what moves.
+ * staging memory, pull chunks waiting to be read, and chunks waiting for a DMA slot. Chunks that
+ * hold memory but wait for the DMA engine are limited to a window, so that staging is held by what
+ * moves.
  *
  *   WAITING -> RUNNING -> FINISHING -> DONE      (bc_job_state)
  *
- * A job is one object of one request. It belongs to its request; the pipeline uses it from start until
- * `done`, which is called exactly once, from this worker's loop. Statuses: the job's own status holds
- * for all its entries but those that already had one (a range past the end, an unknown memory).
+ * A job is one object of one request. It belongs to its request; the pipeline uses it from start
+ * until `done`, which is called exactly once, from this worker's loop. Statuses: the job's own
+ * status holds for all its entries but those that already had one (a range past the end, an unknown
+ * memory).
  * Thread: this worker's. Memory: chunks and DMA tasks come from pools made at create. */
 #ifndef BC_SESSION_PIPELINE_H
 #define BC_SESSION_PIPELINE_H
@@ -27,8 +29,8 @@ BC_EXTERN_C_BEGIN
 
 struct bc_pipeline;
 
-/* A client as the queues of one worker see it. Zero-filled, then bc_flow_init; must have no job left
- * when it goes. */
+/* A client as the queues of one worker see it. Zero-filled, then bc_flow_init; must have no job
+ * left when it goes. */
 struct bc_flow {
     struct bc_drr_flow push;
     struct bc_drr_flow pull;

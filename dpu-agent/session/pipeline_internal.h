@@ -7,7 +7,8 @@
 #include "session/pipeline.h"
 
 /* Consecutive bytes of one object in one extent (push) or seen through views of the backend (pull).
- * It covers pieces[first_piece .. last_piece], the first from first_offset, the last up to last_end. */
+ * It covers pieces[first_piece .. last_piece], the first from first_offset, the last up to
+ * last_end. */
 struct bc_chunk {
     struct bc_list_node node; /* in flow->chunks, pipeline->free_chunks or pipeline->stalled */
     struct bc_job *job;

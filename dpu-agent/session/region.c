@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* region.c - see region.h. A batch travels to every worker and back; the last answer ends it. A worker
- * does a few of its items a turn: an import or a release is a call into the SDK that takes its time. */
+/* region.c - see region.h. A batch travels to every worker and back; the last answer ends it. A
+ * worker does a few of its items a turn: an import or a release is a call into the SDK that takes
+ * its time. */
 #include "session/region.h"
 
 #include <errno.h>

@@ -3,12 +3,14 @@
  *
  *   FREE -> IMPORTING -> LIVE -> LEAVING -> FREE
  *
- * Registering goes to all workers (each imports on its own engine) and is answered when the last one
- * is done; unregistering first waits until no request names the memory (the barrier), then goes to
- * all workers to drop their imports. A region is named by (id, generation): a stale name is refused.
+ * Registering goes to all workers (each imports on its own engine) and is answered when the last
+ * one is done; unregistering first waits until no request names the memory (the barrier), then goes
+ * to all workers to drop their imports. A region is named by (id, generation): a stale name is
+ * refused.
  *
  * Threads: the table belongs to the session's worker; `imports[w]` is written by worker w while the
- * region is IMPORTING or LEAVING and read by it while a request holds the region; mails order these.
+ * region is IMPORTING or LEAVING and read by it while a request holds the region; mails order
+ * these.
  * Memory: one table per session, allocated with it; a batch is allocated per REGISTER or UNREGISTER
  * message (control path). */
 #ifndef BC_SESSION_REGION_H

@@ -2,13 +2,13 @@
 /* request.h - a TRANSFER, QUERY or REMOVE from its message to its answer.
  *
  * A transfer is cut into one job per key; each job goes to the worker that owns the key's partition
- * and comes back; the last part to come back ends the request. Queries and removes go out as one leg
- * per worker. A cancel is one more mail per job, which comes back as well: the request's memory is
- * touched by other workers only while a part is out.
+ * and comes back; the last part to come back ends the request. Queries and removes go out as one
+ * leg per worker. A cancel is one more mail per job, which comes back as well: the request's memory
+ * is touched by other workers only while a part is out.
  *
  * Thread: the session's worker; parts are handed to other workers by mail.
- * Memory: requests come from a pool of the worker; what a request needs (a copy of its message, jobs,
- * pieces, statuses) lies in an arena that grows to the largest message seen and is kept. */
+ * Memory: requests come from a pool of the worker; what a request needs (a copy of its message,
+ * jobs, pieces, statuses) lies in an arena that grows to the largest message seen and is kept. */
 #ifndef BC_SESSION_REQUEST_H
 #define BC_SESSION_REQUEST_H
 

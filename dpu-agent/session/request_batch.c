@@ -57,7 +57,8 @@ static bool key_ok(const struct bc_bytes *key)
     return key->len > 0 && key->len <= BC_KEY_LEN_MAX;
 }
 
-/* The worker of every key that is one, BC_WORKERS_MAX for the others, and how many keys each gets. */
+/* The worker of every key that is one, BC_WORKERS_MAX for the others, and how many keys each
+ * gets. */
 static void assign_keys(struct bc_request *request, struct bc_keys_iter iter, uint8_t *owners,
                         uint32_t *counts)
 {

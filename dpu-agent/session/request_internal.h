@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request_internal.h - what request.c (life cycle), request_transfer.c and request_batch.c share. */
+/* request_internal.h - what request.c (life cycle), request_transfer.c and request_batch.c
+ * share. */
 #ifndef BC_SESSION_REQUEST_INTERNAL_H
 #define BC_SESSION_REQUEST_INTERNAL_H
 

@@ -3,8 +3,8 @@
  *
  *   GREETING --HELLO--> OPEN --GOODBYE, error, peer lost, drain--> CLOSING --> (freed)
  *
- * Limits are enforced here: a request over the credits is answered LIMIT, what breaks the protocol is
- * answered ERROR and the connection closed. A connection that sends no HELLO, or stops inside a
+ * Limits are enforced here: a request over the credits is answered LIMIT, what breaks the protocol
+ * is answered ERROR and the connection closed. A connection that sends no HELLO, or stops inside a
  * message, is closed after hello_timeout_ms. Answers a client does not read are bounded by the
  * channel's out_max; passing it closes the connection.
  * CLOSING: every request is cancelled; when the last part came back and every import was dropped by
@@ -32,7 +32,8 @@ void bc_sessions_destroy(struct bc_sessions *sessions); /* none left (asserted) 
 void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_ops *transport,
                        struct bc_conn *conn);
 
-/* New transfers are refused (SHUTTING_DOWN); each session says GOODBYE when its last request ended. */
+/* New transfers are refused (SHUTTING_DOWN); each session says GOODBYE when its last request
+ * ended. */
 void bc_sessions_drain(struct bc_sessions *sessions);
 /* Closes what is left at once. */
 void bc_sessions_close_all(struct bc_sessions *sessions);

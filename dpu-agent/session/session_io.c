@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session_io.c - input and output of a connection.
  *
- * What a client has to send is read only while its answers find room: when OUT_HOLD bytes wait, reading
- * pauses and answers of requests that end stay with their requests. So a slow reader costs the agent one
- * answer more than OUT_HOLD, and is not punished; one that takes nothing for three keep-alive intervals
- * is closed. Reading pauses as well while many registrations are on their way through the workers.
+ * What a client has to send is read only while its answers find room: when OUT_HOLD bytes wait,
+ * reading pauses and answers of requests that end stay with their requests. So a slow reader costs
+ * the agent one answer more than OUT_HOLD, and is not punished; one that takes nothing for three
+ * keep-alive intervals is closed. Reading pauses as well while many registrations are on their way
+ * through the workers.
  *
- * Invariant: the descriptor is watched only for what would be acted on, since a watch reports a level. */
+ * Invariant: the descriptor is watched only for what would be acted on, since a watch reports a
+ * level. */
 #include <errno.h>
 #include <poll.h>
 
 #include "base/log.h"
 #include "session/session_internal.h"
 
-/* One turn reads and sends at most this much per session, so that one does not starve the others. */
+/* One turn reads and sends at most this much per session, so that one does not starve the
+ * others. */
 #define READS_PER_TURN      8u
 #define SENT_PER_TURN       (4u << 20)
 #define OUT_HOLD            (1u << 20)
@@ -187,8 +190,8 @@ static bool receive(struct bc_session *session)
     return take_messages(session) && (size_t)got == len;
 }
 
-/* A client that stops inside a message, or before HELLO, has a deadline; not while it is the agent that
- * reads nothing. */
+/* A client that stops inside a message, or before HELLO, has a deadline; not while it is the agent
+ * that reads nothing. */
 static void watch_partial(struct bc_session *session)
 {
     bool waiting = may_read(session) && (session->state == BC_SESSION_GREETING ||

@@ -2,8 +2,9 @@
 /* worker.h - one thread of the agent and everything it owns: loop, staging, DMA engine, backend
  * instance, pipeline, sessions. Workers share nothing but mails.
  *
- * A session lives on one worker (its home); the objects of its requests are worked on by the workers
- * that own their partitions. `peers` is the same array for all, fixed before the threads start.
+ * A session lives on one worker (its home); the objects of its requests are worked on by the
+ * workers that own their partitions. `peers` is the same array for all, fixed before the threads
+ * start.
  * Thread: fields are read by the owner only, except what is const after start: index, peers, count,
  * limits, loop (for bc_loop_send), metrics. */
 #ifndef BC_SESSION_WORKER_H

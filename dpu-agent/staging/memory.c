@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.c - reserved huge pages first, then ordinary memory that the kernel is advised to back with
- * transparent huge pages. Private and anonymous: shared memory gets no transparent huge pages on most
- * systems, and nobody else maps the pool. */
+/* memory.c - reserved huge pages first, then ordinary memory that the kernel is advised to back
+ * with transparent huge pages. Private and anonymous: shared memory gets no transparent huge pages
+ * on most systems, and nobody else maps the pool. */
 #include "staging/memory.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
-/* Asking the kernel is faster than touching, and a lack of memory comes back as an error, where a touch
- * could end in SIGBUS. */
+/* Asking the kernel is faster than touching, and a lack of memory comes back as an error, where a
+ * touch could end in SIGBUS. */
 static int prefault(void *base, size_t len)
 {
     volatile uint8_t *bytes = base;

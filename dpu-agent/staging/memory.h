@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory.h - the pool's memory: large, on huge pages where there are any, and touched before use, since
- * the first touch of a page costs several times a copy. Thread: any; the caller owns the mapping. */
+/* memory.h - the pool's memory: large, on huge pages where there are any, and touched before use,
+ * since the first touch of a page costs several times a copy. Thread: any; the caller owns the
+ * mapping. */
 #ifndef BC_STAGING_MEMORY_H
 #define BC_STAGING_MEMORY_H
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pages.h - a run of 4 KiB pages cut into extents and joined again: two-level segregated fit.
  *
- * Free extents hang on lists by size. Every size that can be asked for (up to BC_PAGES_EXACT pages) has
- * a list of its own, so a hole left by an extent is found by the next one of that size, and the
- * smallest fitting hole is always taken; larger ones share lists, 32 for each power of two. A bitmap of
- * two levels finds the first list at or above a size in two steps.
+ * Free extents hang on lists by size. Every size that can be asked for (up to BC_PAGES_EXACT pages)
+ * has a list of its own, so a hole left by an extent is found by the next one of that size, and the
+ * smallest fitting hole is always taken; larger ones share lists, 32 for each power of two. A
+ * bitmap of two levels finds the first list at or above a size in two steps.
  *
  *   table, one row a page:   [F n][    ][   L n][U n][    ][    ][F 1 L][U n][    ] ...
  *                            \_ free, n pages _/\_ used _________/\free/
  *
- * F: first page of a free extent, L: last page of one, U: first page of a used one; all others are 0.
- * Joining looks at the L before and the F after, so it takes no search. The pages themselves are never
- * touched: all is in the table.
+ * F: first page of a free extent, L: last page of one, U: first page of a used one; all others are
+ * 0. Joining looks at the L before and the F after, so it takes no search. The pages themselves are
+ * never touched: all is in the table.
  * Thread: one. Memory: the caller's table; O(1) for everything. */
 #ifndef BC_STAGING_PAGES_H
 #define BC_STAGING_PAGES_H
@@ -46,8 +46,9 @@ struct bc_pages {
 /* Rows [first, first + count) of a zeroed table become one free extent; count may be 0. */
 void bc_pages_init(struct bc_pages *pages, struct bc_page *table, uint32_t first, uint32_t count);
 
-/* Takes `count` >= 2 pages in one piece. False when no free extent is that large. `high`: cut it from
- * the end of a larger extent instead of its beginning, which keeps short-lived extents apart. */
+/* Takes `count` >= 2 pages in one piece. False when no free extent is that large. `high`: cut it
+ * from the end of a larger extent instead of its beginning, which keeps short-lived extents
+ * apart. */
 BC_MUST_USE bool bc_pages_take(struct bc_pages *pages, uint32_t count, bool high,
                                uint32_t *index_out);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* staging.c - leases over two arenas of one pool; see staging.h.
  *
- * Invariants: the floor is rows [0, floor), the cache arena the rest; a lease's generation is that of
- * its first row, changed by every lease that begins there. With AddressSanitizer what is not leased is
- * poisoned, so a late copy into a returned extent is reported where it happens. */
+ * Invariants: the floor is rows [0, floor), the cache arena the rest; a lease's generation is that
+ * of its first row, changed by every lease that begins there. With AddressSanitizer what is not
+ * leased is poisoned, so a late copy into a returned extent is reported where it happens. */
 #include "staging/staging.h"
 
 #include <errno.h>
@@ -170,7 +170,8 @@ void bc_staging_memory(const struct bc_staging *staging, void **base_out, size_t
 static bool take(struct bc_staging *staging, enum bc_lease_class lease_class, uint32_t pages,
                  uint32_t *index_out)
 {
-    /* Short leases gather at the arena's end, so that they leave no holes between those that stay. */
+    /* Short leases gather at the arena's end, so that they leave no holes between those that
+     * stay. */
     bool stream = lease_class == BC_LEASE_STREAM;
 
     if (bc_pages_take(&staging->cache, pages, stream, index_out)) {

@@ -6,15 +6,15 @@
  *   extent: [ headroom 4 KiB ][ data: 4 KiB .. 8 MiB, 4 KiB aligned, rounded up to 4 KiB ]
  *
  * The headroom lies directly before the data, so a record header and its data are one I/O.
- * Extents are cut by a two-level segregated fit over 4 KiB pages with immediate coalescing: with the
- * headroom a plain power-of-two split would waste almost half (257 pages in a block of 512).
- * A stream lease takes from the cache arena only what is free there, and from the floor otherwise; a
- * cache lease never takes the floor: data in flight can always go on. Leases of the stream kind are
- * returned without waiting for another lease, so two half-done transfers cannot deadlock.
+ * Extents are cut by a two-level segregated fit over 4 KiB pages with immediate coalescing: with
+ * the headroom a plain power-of-two split would waste almost half (257 pages in a block of 512).
+ * A stream lease takes from the cache arena only what is free there, and from the floor otherwise;
+ * a cache lease never takes the floor: data in flight can always go on. Leases of the stream kind
+ * are returned without waiting for another lease, so two half-done transfers cannot deadlock.
  *
- * Thread: owner loop only, asserted. Memory: the pool (huge pages when there are any, pre-faulted) and
- * its page table at create; nothing later. Lifetime: a lease is valid until returned; a stale one is
- * caught by its generation (asserted). Never blocks. */
+ * Thread: owner loop only, asserted. Memory: the pool (huge pages when there are any, pre-faulted)
+ * and its page table at create; nothing later. Lifetime: a lease is valid until returned; a stale
+ * one is caught by its generation (asserted). Never blocks. */
 #ifndef BC_STAGING_STAGING_H
 #define BC_STAGING_STAGING_H
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* standalone.c - libbluecache without NIXL: stores a few blocks of memory as objects through the DPU agent,
- * asks for them, brings them back and compares.
+/* standalone.c - libbluecache without NIXL: stores a few blocks of memory as objects through the
+ * DPU agent, asks for them, brings them back and compares.
  *
  *   usage: standalone [HOST:PORT [PCI]]       exit status 0: every byte came back
  *
- * The rules to keep: register memory before it is used in a request; leave it alone until the request has a
- * terminal status; look at the status of every entry, because one block may fail alone. */
+ * The rules to keep: register memory before it is used in a request; leave it alone until the
+ * request has a terminal status; look at the status of every entry, because one block may fail
+ * alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +33,8 @@ static void describe(struct bc_memory *memory, char names[BLOCKS][32],
     }
 }
 
-/* Starts a request and waits for its end. A program with other work to do would poll the descriptor of
- * bc_client_fd, or call bc_request_test now and then. */
+/* Starts a request and waits for its end. A program with other work to do would poll the descriptor
+ * of bc_client_fd, or call bc_request_test now and then. */
 static int transfer(struct bc_client *client, enum bc_op op, const struct bc_entry entries[BLOCKS])
 {
     const char *name = op == BC_PUSH ? "push" : "pull";
@@ -57,7 +58,8 @@ static int transfer(struct bc_client *client, enum bc_op op, const struct bc_ent
     }
     printf("%s: %llu bytes, %s\n", name, (unsigned long long)bc_request_bytes(request),
            bc_status_name(status));
-    /* -EBUSY: the agent stopped inside a copy. The memory must not be touched, so this ends here. */
+    /* -EBUSY: the agent stopped inside a copy. The memory must not be touched, so this ends
+     * here. */
     if (bc_request_free(request) != 0) {
         fprintf(stderr, "%s: the request does not end\n", name);
         exit(EXIT_FAILURE);

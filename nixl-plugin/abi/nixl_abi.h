@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nixl_abi.h - what a storage plugin and NIXL's core have to agree on in memory, declared afresh for
- * builds that have no NIXL tree at hand (NIXL's wheels bring no headers).
+/* nixl_abi.h - what a storage plugin and NIXL's core have to agree on in memory, declared afresh
+ * for builds that have no NIXL tree at hand (NIXL's wheels bring no headers).
  *
  * It is a re-declaration from the observed layout of the wheels 1.1.0 to 1.5.1, all of plugin API
  * version 1: enum values, the order of members, the order of the 27 slots of the engine's vtable. A
- * build with NIXL's own headers (NIXL_ROOT) is the reference. Two tests watch over this one: the slots
- * are compared with those of the wheel's own POSIX plugin, and transfers run through the real wheels.
+ * build with NIXL's own headers (NIXL_ROOT) is the reference. Two tests watch over this one: the
+ * slots are compared with those of the wheel's own POSIX plugin, and transfers run through the real
+ * wheels.
  *
  * Only what the plugin touches has members; the rest is named so that signatures keep their mangled
  * form. Descriptor lists are made by the core and only read here: their other virtual functions are

@@ -3,8 +3,8 @@
  *
  *   input: [ choices: 2 bits message_max, 6 bits how the stream is cut ][ the stream ]
  *
- * What comes out is sent through a second channel and has to arrive there unchanged. The mutator mends
- * magic and checksums of most inputs: nothing behind them would be reached otherwise. */
+ * What comes out is sent through a second channel and has to arrive there unchanged. The mutator
+ * mends magic and checksums of most inputs: nothing behind them would be reached otherwise. */
 #include "fuzz.h"
 
 #include <stdlib.h>

@@ -3,8 +3,9 @@
  *
  *   input: [ which memory; whether the checksum is mended ][ patches: offset, length, bytes ]*
  *
- * Descriptors name this very process and change from run to run, so an input is not a descriptor but what
- * is to be changed in a real one. An import that is let in has to be of the memory that was exported. */
+ * Descriptors name this very process and change from run to run, so an input is not a descriptor
+ * but what is to be changed in a real one. An import that is let in has to be of the memory that
+ * was exported. */
 #include "fuzz.h"
 
 #include <stdlib.h>

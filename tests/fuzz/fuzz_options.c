@@ -89,7 +89,8 @@ static char *print_twice(const char *text, size_t len, size_t *len_out)
     return again;
 }
 
-/* Text that is not UTF-8 has no place in YAML: it can come from arguments, and is then lost by design. */
+/* Text that is not UTF-8 has no place in YAML: it can come from arguments, and is then lost by
+ * design. */
 static void check_print(const struct values *values, bool from_yaml)
 {
     size_t lens[3];

@@ -3,7 +3,8 @@
  *
  *   fuzz_seeds DIR      makes DIR/channel/00, DIR/proto/00, ...
  *
- * A few of each kind, valid as far as can be: the fuzzers find the way from there. Exit status: 0 written. */
+ * A few of each kind, valid as far as can be: the fuzzers find the way from there. Exit status: 0
+ * written. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* faults.h - when something goes wrong, and what: a list of rules that count events, or strike at random by
- * a seed. The same seed and the same events give the same faults, so a failure can be played again.
+/* faults.h - when something goes wrong, and what: a list of rules that count events, or strike at
+ * random by a seed. The same seed and the same events give the same faults, so a failure can be
+ * played again.
  *
  * Thread: one. Memory: none of its own. */
 #ifndef BC_TESTLIB_FAULTS_H

@@ -2,10 +2,11 @@
 /* faulty_dma.h - a copy engine that goes wrong by rules (faults.h), around another one.
  * The kinds are BC_DMA_FROM_HOST and BC_DMA_TO_HOST, and BC_FAULTY_DMA_IMPORT.
  *
- *   FAIL     the copy ends with `error` (0: -EREMOTEIO), nothing is copied; an import fails with it.
+ *   FAIL     the copy ends with `error` (0: -EREMOTEIO), nothing is copied; an import fails with
+ *            it.
  *   CORRUPT  one bit of what arrives is wrong.
- *   DELAY    the copy starts later; with an amount that differs from rule to rule, completions change
- *            their order. A delayed copy counts as in flight.
+ *   DELAY    the copy starts later; with an amount that differs from rule to rule, completions
+ *            change their order. A delayed copy counts as in flight.
  *   REFUSE   submit answers -EAGAIN; `ready` is called a turn later.
  *
  * Thread: the loop's owner. Memory: one allocation for each copy under way. */

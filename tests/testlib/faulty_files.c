@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* faulty_files.c - each request gets a copy, which is what the real files see; the caller's own request is
- * completed when the copy is. */
+/* faulty_files.c - each request gets a copy, which is what the real files see; the caller's own
+ * request is completed when the copy is. */
 #include "testlib/faulty_files.h"
 
 #include <errno.h>

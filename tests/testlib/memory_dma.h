@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* memory_dma.h - a copy engine without a device: "client memory" is memory of this process, copied by the
- * loop in a later turn. For tests of what stands on struct bc_dma.
+/* memory_dma.h - a copy engine without a device: "client memory" is memory of this process, copied
+ * by the loop in a later turn. For tests of what stands on struct bc_dma.
  *
- * The descriptor of a region is a struct bc_memory_region. Killing an import is the death of its host.
+ * The descriptor of a region is a struct bc_memory_region. Killing an import is the death of its
+ * host.
  * Thread: the loop's owner. Memory: one allocation an import. */
 #ifndef BC_TESTLIB_MEMORY_DMA_H
 #define BC_TESTLIB_MEMORY_DMA_H

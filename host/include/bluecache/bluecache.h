@@ -15,16 +15,16 @@
  * bc_memory_unregister returned 0, and a request's buffers must not be reused before the request is
  * terminal: until then the DPU may read or write them.
  *
- * Never a late write. A request becomes terminal only when nobody can touch its memory any more: the
- * agent answered, or (agent lost, deadline passed) the memory's export was revoked. If neither can
- * be had yet the request stays BC_STATUS_IN_PROGRESS and bc_request_free answers -EBUSY.
+ * Never a late write. A request becomes terminal only when nobody can touch its memory any more:
+ * the agent answered, or (agent lost, deadline passed) the memory's export was revoked. If neither
+ * can be had yet the request stays BC_STATUS_IN_PROGRESS and bc_request_free answers -EBUSY.
  *
- * Agent lost. What was in flight ends as BC_STATUS_DISCONNECTED; the library reconnects with back-off
- * and registers the memory again by itself. Meanwhile bc_submit waits up to the request's deadline
- * for the connection (see bc_submit_options.timeout_ms) or fails with -ENOTCONN.
+ * Agent lost. What was in flight ends as BC_STATUS_DISCONNECTED; the library reconnects with
+ * back-off and registers the memory again by itself. Meanwhile bc_submit waits up to the request's
+ * deadline for the connection (see bc_submit_options.timeout_ms) or fails with -ENOTCONN.
  *
- * Log. Warnings and errors go to stderr; BLUECACHE_LOG (error, warn, info, debug, trace), read by the
- * first bc_client_open, changes what is told.
+ * Log. Warnings and errors go to stderr; BLUECACHE_LOG (error, warn, info, debug, trace), read by
+ * the first bc_client_open, changes what is told.
  *
  * fork: a child must not use the parent's client. */
 #ifndef BLUECACHE_BLUECACHE_H
@@ -57,7 +57,8 @@ enum bc_mode {
     BC_MODE_COMCH = 1, /* -EPROTONOSUPPORT in this version */
 };
 
-/* Zero a structure, set what you need: 0 and NULL mean the environment variable, then the default. */
+/* Zero a structure, set what you need: 0 and NULL mean the environment variable, then the
+ * default. */
 struct bc_client_options {
     const char *dpu_addr;  /* "host:port"; BLUECACHE_DPU_ADDR; default "127.0.0.1:18517" */
     const char *pci_addr;  /* host function of the BlueField; BLUECACHE_PCI_ADDR; default: the only
@@ -113,14 +114,15 @@ enum bc_memory_type {
     BC_MEMORY_CUDA = 1, /* device memory of a CUDA GPU; libcuda is found at run time */
 };
 
-/* Makes [addr, addr + len) reachable for the DPU. Ranges inside one allocation (bc_memory_alloc, GPU)
- * share one export. Other memory is exported as far as it is registered, in few pieces: n pages
- * registered one after the other become one export when n is a power of two, else log2(n) + 1 at
- * most. Overlapping and repeated registrations are fine; each must be unregistered. Blocks until the
- * agent knows it (deadline: timeout_ms); when the agent is away it is registered later and 0 is
+/* Makes [addr, addr + len) reachable for the DPU. Ranges inside one allocation (bc_memory_alloc,
+ * GPU) share one export. Other memory is exported as far as it is registered, in few pieces: n
+ * pages registered one after the other become one export when n is a power of two, else log2(n) + 1
+ * at most. Overlapping and repeated registrations are fine; each must be unregistered. Blocks until
+ * the agent knows it (deadline: timeout_ms); when the agent is away it is registered later and 0 is
  * returned.
- * -EINVAL (len 0), -EFAULT (not mapped), -ENODEV (no libcuda, no such GPU), -ENOTSUP (GPU memory that
- * cannot be exported: the log says what to load), -ENOSPC (the agent has no room for more), -EIO,
+ * -EINVAL (len 0), -EFAULT (not mapped), -ENODEV (no libcuda, no such GPU), -ENOTSUP (GPU memory
+ * that cannot be exported: the log says what to load), -ENOSPC (the agent has no room for more),
+ * -EIO,
  * -ETIMEDOUT, -ENOMEM. */
 BC_API_MUST_USE int bc_memory_register(struct bc_client *client, void *addr, size_t len,
                                        enum bc_memory_type type, uint32_t device,
@@ -163,7 +165,8 @@ struct bc_submit_options {
 
 /* Starts a request. options may be NULL. Waits only for credits and for a lost connection, at most
  * until the deadline; with nonblocking credits exhausted see bc_submit_try.
- * -EINVAL (count 0 or too large, a range outside its memory, length overflow), -ENOTCONN, -ETIMEDOUT,
+ * -EINVAL (count 0 or too large, a range outside its memory, length overflow), -ENOTCONN,
+ * -ETIMEDOUT,
  * -ENOMEM. Errors of single entries (key too long, tiling) are entry statuses, not errors here. */
 BC_API_MUST_USE int bc_submit(struct bc_client *client, enum bc_op op,
                               const struct bc_entry *entries, size_t count,
@@ -209,8 +212,8 @@ struct bc_object_info {
     uint64_t version; /* grows with every replacement, within one agent's life */
 };
 
-/* Any number of keys in one round trip (split by itself when very many). timeout_ms 0: the client's.
- * 0, -ENOTCONN, -ETIMEDOUT, -EINVAL, -ENOMEM. */
+/* Any number of keys in one round trip (split by itself when very many). timeout_ms 0: the
+ * client's. 0, -ENOTCONN, -ETIMEDOUT, -EINVAL, -ENOMEM. */
 BC_API_MUST_USE int bc_query(struct bc_client *client, const struct bc_key *keys, size_t count,
                              uint64_t timeout_ms, struct bc_object_info *infos_out);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bed.h - a store of one or two workers with everything it stands on, for tests: loops, staging pools,
- * files (which may be wrapped in a twin), a directory of its own, and blocking helpers over the
- * asynchronous table. All workers' loops are turned by the one thread of the test.
+/* bed.h - a store of one or two workers with everything it stands on, for tests: loops, staging
+ * pools, files (which may be wrapped in a twin), a directory of its own, and blocking helpers over
+ * the asynchronous table. All workers' loops are turned by the one thread of the test.
  *
- * Every wait has a deadline and fails the test when it passes. Data is a pattern of a seed, so that any
- * range of any object can be checked alone. */
+ * Every wait has a deadline and fails the test when it passes. Data is a pattern of a seed, so that
+ * any range of any object can be checked alone. */
 #ifndef BC_TEST_BACKEND_BED_H
 #define BC_TEST_BACKEND_BED_H
 
@@ -84,7 +84,7 @@ struct bc_object_key bed_key_bytes(const void *bytes, uint32_t len);
 void bed_fill(void *data, uint64_t offset, size_t len, uint64_t seed);
 bool bed_check(const void *data, uint64_t offset, size_t len, uint64_t seed);
 
-/* ---- steps of a put, each waited for; -EAGAIN is retried after `ready` unless said otherwise ---- */
+/* ---- steps of a put, each waited for; -EAGAIN is retried after `ready` unless said otherwise -- */
 
 struct bed_put {
     struct bed_worker *worker;
@@ -115,7 +115,8 @@ struct bed_get {
     uint8_t meta[BC_OBJECT_META_LEN];
 };
 int bed_get_open(struct bed *bed, struct bed_get *get, const struct bc_object_key *key);
-/* Reads and checks [offset, offset + len) chunk by chunk; -EILSEQ when bytes are not the pattern's. */
+/* Reads and checks [offset, offset + len) chunk by chunk; -EILSEQ when bytes are not the
+ * pattern's. */
 int bed_get_range(struct bed *bed, struct bed_get *get, uint64_t offset, uint64_t len,
                   uint64_t seed);
 /* One chunk, kept until bed_get_release. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conformance_objects.c - what is put comes back: sizes, keys, ranges, batches, metadata, restart. */
+/* conformance_objects.c - what is put comes back: sizes, keys, ranges, batches, metadata,
+ * restart. */
 #include "conformance.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* conformance_random.c - many puts, gets and removes of few keys at once, in an order drawn by a seed (printed
- * on failure), with file operations that take their time. Whatever the interleaving:
+/* conformance_random.c - many puts, gets and removes of few keys at once, in an order drawn by a
+ * seed (printed on failure), with file operations that take their time. Whatever the interleaving:
  *
  *   - a get shows one put's bytes, whole, from its open to its close;
  *   - not those of a put that was aborted or whose commit had not been called;
- *   - not those of a put that was over before another one's commit, or before a remove, began, if that
- *     was over before the get was opened;
+ *   - not those of a put that was over before another one's commit, or before a remove, began, if
+ *     that was over before the get was opened;
  *   - everything ends, and nothing is left. */
 #include "conformance.h"
 

@@ -213,7 +213,8 @@ static void op_ended(struct bc_batch_op *op, int result)
     ended->status = result;
 }
 
-/* The remove comes while the commit is under way: either order may win, but both calls agree on it. */
+/* The remove comes while the commit is under way: either order may win, but both calls agree on
+ * it. */
 static void remove_and_commit_at_once_agree(void **state)
 {
     struct bed_options options = conformance_options(1);

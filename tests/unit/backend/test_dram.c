@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_dram.c - what only `dram` has to care about: holes between extents, and puts that wait for one
- * another's memory. */
+/* test_dram.c - what only `dram` has to care about: holes between extents, and puts that wait for
+ * one another's memory. */
 #include "bed.h"
 
 #include <errno.h>
@@ -103,8 +103,8 @@ static void a_hole_too_small_is_waited_for(void **state)
     bed_end(&bed);
 }
 
-/* Smaller chunks than they reserved for: two puts that together need more than there is must not wait
- * for each other for ever. */
+/* Smaller chunks than they reserved for: two puts that together need more than there is must not
+ * wait for each other for ever. */
 static void of_puts_that_wait_for_each_other_one_is_refused(void **state)
 {
     struct bed_options options = dram_options();

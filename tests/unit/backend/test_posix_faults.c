@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_posix_faults.c - each file operation of a small history fails in turn, in each way: nothing hangs,
- * nothing leaks, no byte is ever wrong, and the next start finds what was acknowledged. */
+/* test_posix_faults.c - each file operation of a small history fails in turn, in each way: nothing
+ * hangs, nothing leaks, no byte is ever wrong, and the next start finds what was acknowledged. */
 #include "bed.h"
 
 #include <dirent.h>
@@ -261,7 +261,8 @@ static uint32_t every_nth(uint32_t kinds, enum bc_fault_action action, int error
 }
 
 #define KIND(name) (1u << BC_FILE_##name)
-/* Descriptors are given back whatever close says, so it is not made to fail: the twin would keep them. */
+/* Descriptors are given back whatever close says, so it is not made to fail: the twin would keep
+ * them. */
 #define ALL_BUT_CLOSE (~KIND(CLOSE))
 
 static void nothing_fails_without_faults(void **state)
@@ -363,7 +364,8 @@ static void a_disk_that_is_full_for_good_refuses_puts(void **state)
     check_end(&history, false, false);
 }
 
-/* As if killed after the n-th operation: nothing that was acknowledged is lost, wrong, or back again. */
+/* As if killed after the n-th operation: nothing that was acknowledged is lost, wrong, or back
+ * again. */
 static void killed_at_any_operation_it_starts_clean(void **state)
 {
     static struct history history;

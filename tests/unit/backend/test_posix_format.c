@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_posix_format.c - the records on disk: names, sizes, and that every byte of a footer counts. */
+/* test_posix_format.c - the records on disk: names, sizes, and that every byte of a footer
+ * counts. */
 #include "bed.h"
 
 #include <string.h>

@@ -32,7 +32,7 @@ struct hello {
     uint8_t desc[EXPORTER_DESC_MAX];
 };
 
-/* --- the pattern --------------------------------------------------------------------------------- */
+/* --- the pattern ------------------------------------------------------------------------------ */
 
 static uint8_t pattern_byte(uint64_t at, uint32_t seed)
 {
@@ -65,7 +65,7 @@ bool pattern_check(const void *data, uint64_t offset, size_t len, uint32_t seed)
     return true;
 }
 
-/* --- the host's process --------------------------------------------------------------------------- */
+/* --- the host's process ----------------------------------------------------------------------- */
 
 #define HOST_TRY(call)                                       \
     do {                                                     \
@@ -188,7 +188,7 @@ void exporter_main(int argc, char **argv)
     host_serve(socket, memory, len, mmap);
 }
 
-/* --- its client ------------------------------------------------------------------------------------ */
+/* --- its client ------------------------------------------------------------------------------- */
 
 /* An io_uring of this thread that is on its way out interrupts waiting calls. */
 static void receive(int socket, void *data, size_t len)
@@ -279,7 +279,7 @@ void exporter_stop(struct exporter *exporter)
     close(exporter->socket);
 }
 
-/* --- the bed ----------------------------------------------------------------------------------------- */
+/* --- the bed ---------------------------------------------------------------------------------- */
 
 static void note_ready(void *arg)
 {
@@ -360,7 +360,7 @@ int64_t bed_metric(const struct bed *bed, const char *name)
     return wanted.value;
 }
 
-/* --- copies ------------------------------------------------------------------------------------------ */
+/* --- copies ----------------------------------------------------------------------------------- */
 
 static void copy_done(struct bc_dma_task *task, int result)
 {

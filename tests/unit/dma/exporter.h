@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exporter.h - a host in a process of its own, which exports memory and fills or checks it on request;
- * and the bed in which the engine is tested: device, loop, staging memory, engine.
+/* exporter.h - a host in a process of its own, which exports memory and fills or checks it on
+ * request; and the bed in which the engine is tested: device, loop, staging memory, engine.
  *
  * The test program runs itself again as the host: its main calls exporter_main first. */
 #ifndef BC_TESTS_DMA_EXPORTER_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What goes wrong under the copy engine: hosts that die, contexts that stop, an SDK that is busy. */
+/* What goes wrong under the copy engine: hosts that die, contexts that stop, an SDK that is
+ * busy. */
 #include "exporter.h"
 
 #include <errno.h>

@@ -61,7 +61,8 @@ struct rig {
 void rig_init(struct rig *rig, const char *pci, size_t mem_len, uint32_t num_tasks);
 void rig_fini(struct rig *rig);
 
-/* A task between two fresh bufs; bufs go back by rig_wait's caller or with the task's completion. */
+/* A task between two fresh bufs; bufs go back by rig_wait's caller or with the task's
+ * completion. */
 struct doca_dma_task_memcpy *rig_task(struct rig *rig, struct doca_buf *src, struct doca_buf *dst,
                                       uint64_t number);
 void rig_submit(struct doca_dma_task_memcpy *task);

@@ -20,7 +20,7 @@
 
 extern char **environ;
 
-/* --- inside of the peer -------------------------------------------------------------------------- */
+/* --- inside of the peer ----------------------------------------------------------------------- */
 
 static struct {
     const char *pci;
@@ -194,7 +194,7 @@ void peer_main(int argc, char **argv)
     }
 }
 
-/* --- inside of the test -------------------------------------------------------------------------- */
+/* --- inside of the test ----------------------------------------------------------------------- */
 
 void peer_start(struct peer *peer, const char *pci, const char *extra_env)
 {

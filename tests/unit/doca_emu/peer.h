@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peer.h - a second process for tests: the same program, started anew with --peer, that exports or imports
- * memory and copies as it is told over a socket. One request is answered by one reply, unless the process
- * stops or dies in between. */
+/* peer.h - a second process for tests: the same program, started anew with --peer, that exports or
+ * imports memory and copies as it is told over a socket. One request is answered by one reply,
+ * unless the process stops or dies in between. */
 #ifndef DOCA_EMU_PEER_H
 #define DOCA_EMU_PEER_H
 
@@ -15,8 +15,8 @@
 enum peer_op {
     PEER_EXPORT, /* kind, permissions -> status, addr, blob */
     PEER_IMPORT, /* blob -> status, addr, kind */
-    PEER_PULL, /* offset, len, seed: imported memory to local; -> status, match: bytes are the pattern */
-    PEER_PUSH,    /* offset, len, seed: pattern to imported memory; -> status */
+    PEER_PULL,   /* offset, len, seed: imported memory to local; -> status, match: is the pattern */
+    PEER_PUSH,   /* offset, len, seed: pattern to imported memory; -> status */
     PEER_PUSH_ON, /* the same again and again until one fails; -> status */
     PEER_FILL,    /* seed: exported memory := pattern */
     PEER_CHECK,   /* seed, offset, len: -> match: exported memory is the pattern */
@@ -28,9 +28,9 @@ enum peer_op {
 };
 
 enum peer_memory {
-    PEER_MALLOC,       /* private */
-    PEER_MEMFD,        /* shared, found by the emulation */
-    PEER_DMABUF_MEMFD, /* a memfd given to set_dmabuf_memrange, at an address where nothing is mapped */
+    PEER_MALLOC,        /* private */
+    PEER_MEMFD,         /* shared, found by the emulation */
+    PEER_DMABUF_MEMFD,  /* a memfd given to set_dmabuf_memrange, nothing mapped at its address */
     PEER_SHARED_UNSEAL, /* shared, of a memfd that cannot be sealed */
     PEER_ANON           /* private, whole pages: fit to be remapped */
 };

@@ -190,7 +190,7 @@ static void submit_needs_a_running_context(void **state)
     rig_fini(&rig);
 }
 
-/* --- misuse -------------------------------------------------------------------------------------- */
+/* --- misuse ----------------------------------------------------------------------------------- */
 
 static void submit_freed(struct rig *rig)
 {

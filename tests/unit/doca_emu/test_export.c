@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_export.c - export in one process, import and DMA in another, for every kind of memory; and what is
- * refused. */
+/* test_export.c - export in one process, import and DMA in another, for every kind of memory; and
+ * what is refused. */
 #include "peer.h"
 
 #include <stdlib.h>

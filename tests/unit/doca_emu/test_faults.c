@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_faults.c - each injected fault does what it says, and several engine threads keep every promise. */
+/* test_faults.c - each injected fault does what it says, and several engine threads keep every
+ * promise. */
 #include "peer.h"
 
 #include <signal.h>

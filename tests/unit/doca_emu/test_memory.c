@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_memory.c - how the emulation finds the file behind a range, remaps, and never raises a signal. One
- * process plays both sides. */
+/* test_memory.c - how the emulation finds the file behind a range, remaps, and never raises a
+ * signal. One process plays both sides. */
 #include "fixture.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_notify.c - the notification handle: readable only when armed and something is pending, and no
- * wake-up is lost in the documented order. */
+/* test_notify.c - the notification handle: readable only when armed and something is pending, and
+ * no wake-up is lost in the documented order. */
 #include "fixture.h"
 
 #include <poll.h>
@@ -121,8 +121,8 @@ static void stopping_context_wakes_when_it_can_be_idle(void **state)
     rig_wait_state(&parts->rig, DOCA_CTX_STATE_IDLE);
 }
 
-/* Arm, drain, sleep, clear, drain: many rounds, several tasks each; a lost wake-up is a poll that times
- * out. */
+/* Arm, drain, sleep, clear, drain: many rounds, several tasks each; a lost wake-up is a poll that
+ * times out. */
 static void documented_order_loses_no_wake_up(void **state)
 {
     struct parts *parts = *state;

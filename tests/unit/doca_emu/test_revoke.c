@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_revoke.c - once doca_mmap_destroy() has returned SUCCESS nobody writes into the memory any more. */
+/* test_revoke.c - once doca_mmap_destroy() has returned SUCCESS nobody writes into the memory any
+ * more. */
 #include "peer.h"
 
 #include <signal.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fake_agent.h - an agent made of one thread that speaks the protocol on the loopback and stores
- * nothing; tests script its answers. It checks what a real one would: known memories, ranges, ids not
- * in use. Keys that begin with "miss" are not found, with "bad" fail their checksum, others exist.
+ * nothing; tests script its answers. It checks what a real one would: known memories, ranges, ids
+ * not in use. Keys that begin with "miss" are not found, with "bad" fail their checksum, others
+ * exist.
  *
  * Traces: "conn", "hello", "register <n>", "unregister", "transfer <entries>", "cancel", "ping",
  * "query <n>", "remove <n>", "stats", "goodbye", "closed", "violation ...".

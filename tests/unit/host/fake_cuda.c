@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_cuda.c - a stand-in for libcuda.so.1, for tests only: "GPU memory" is a memfd mapping of this
- * process. It has the handful of functions that the host library looks for. One thread at a time.
- * Allocations are made by fake_cuda_alloc; fake_cuda_dmabuf says whether they can be exported. */
+/* fake_cuda.c - a stand-in for libcuda.so.1, for tests only: "GPU memory" is a memfd mapping of
+ * this process. It has the handful of functions that the host library looks for. One thread at a
+ * time. Allocations are made by fake_cuda_alloc; fake_cuda_dmabuf says whether they can be
+ * exported. */
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_doca.h - a stand-in for DOCA's devices and mmaps, with knobs and a trace: a test that links it
- * (fake_doca.c before the library) decides when a window can be closed. Nothing is copied.
+/* fake_doca.h - a stand-in for DOCA's devices and mmaps, with knobs and a trace: a test that links
+ * it (fake_doca.c before the library) decides when a window can be closed. Nothing is copied.
  * Traces: "open <len>", "destroy <len>", "busy <len>". Thread: any. */
 #ifndef BC_TEST_HOST_FAKE_DOCA_H
 #define BC_TEST_HOST_FAKE_DOCA_H

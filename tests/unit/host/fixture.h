@@ -21,8 +21,8 @@ BC_EXTERN_C_BEGIN
 #define PAGE_LEN 4096u
 #define PAGES(n) ((size_t)(n)*PAGE_LEN)
 
-/* Starts an agent (options NULL: ample) and opens a client with this timeout (0: WAIT_MS). The trace
- * is cleared first. */
+/* Starts an agent (options NULL: ample) and opens a client with this timeout (0: WAIT_MS). The
+ * trace is cleared first. */
 void start_agent(const struct fake_agent_options *options);
 void open_client(uint64_t timeout_ms);
 /* Closes and stops what is there; asserts that the agent saw no violation. A cmocka teardown. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_cuda.c - GPU memory by way of a stand-in for libcuda (fake_cuda.c), found as the real one is. */
+/* test_cuda.c - GPU memory by way of a stand-in for libcuda (fake_cuda.c), found as the real one
+ * is. */
 #include "fake_doca.h"
 #include "fixture.h"
 

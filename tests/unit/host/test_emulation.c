@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_emulation.c - the library over the emulation of DOCA, which is strict about the order of calls;
- * the agent still copies nothing. */
+/* test_emulation.c - the library over the emulation of DOCA, which is strict about the order of
+ * calls; the agent still copies nothing. */
 #include "fixture.h"
 
 #include <errno.h>

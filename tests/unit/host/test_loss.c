@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_loss.c - never a hang, never a late write: what becomes of requests when the agent is lost or
- * does not answer, in which order, and how the client comes back. */
+/* test_loss.c - never a hang, never a late write: what becomes of requests when the agent is lost
+ * or does not answer, in which order, and how the client comes back. */
 #include "fake_doca.h"
 #include "fixture.h"
 
@@ -260,7 +260,8 @@ static void a_wrong_answer_ends_the_session(void **state)
     start(NULL, 0);
     request = stuck_request(0);
     memcpy(body, &completion, sizeof(completion));
-    /* Ids are (serial, slot): the hello took none, the register the first, so this is the second. */
+    /* Ids are (serial, slot): the hello took none, the register the first, so this is the
+     * second. */
     fake_agent_send(agent, BC_MSG_COMPLETION, UINT64_C(2) << 16, body, sizeof(body));
     assert_int_equal(finish(request), BC_STATUS_DISCONNECTED);
     expect_that_requests_work();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_memory.c - registering and unregistering, with an agent that answers, and one that does not. */
+/* test_memory.c - registering and unregistering, with an agent that answers, and one that does
+ * not. */
 #include "fake_doca.h"
 #include "fixture.h"
 

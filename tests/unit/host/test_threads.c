@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_threads.c - many threads on one client: leader and followers, registrations that meet, sessions
- * that end under them. Most of the checking is done by the sanitizers. */
+/* test_threads.c - many threads on one client: leader and followers, registrations that meet,
+ * sessions that end under them. Most of the checking is done by the sanitizers. */
 #include "fake_doca.h"
 #include "fixture.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_transfer.c - requests against an agent that answers: statuses, credits, splitting, cancels. */
+/* test_transfer.c - requests against an agent that answers: statuses, credits, splitting,
+ * cancels. */
 #include "fake_doca.h"
 #include "fixture.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loop_test.h - what the loop's tests share: cmocka in its order, a loop for a test, and waiting with a
- * deadline. */
+/* loop_test.h - what the loop's tests share: cmocka in its order, a loop for a test, and waiting
+ * with a deadline. */
 #ifndef BC_TESTS_LOOP_TEST_H
 #define BC_TESTS_LOOP_TEST_H
 

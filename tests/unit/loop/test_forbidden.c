@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container that forbids io_uring: the loop says so, and what to allow. Each case is a child process with
- * a seccomp filter of its own. */
+/* A container that forbids io_uring: the loop says so, and what to allow. Each case is a child
+ * process with a seccomp filter of its own. */
 #include "loop_test.h"
 
 #include <errno.h>

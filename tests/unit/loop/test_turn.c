@@ -9,7 +9,7 @@
 #define SENDERS      4u
 #define SENDER_MAILS 20000u
 
-/* --- deferred calls ----------------------------------------------------------------------------- */
+/* --- deferred calls --------------------------------------------------------------------------- */
 struct deferred {
     struct bc_task task;
     struct bc_loop *loop;
@@ -64,7 +64,7 @@ static void undeferred_call_does_not_run(void **state)
     bc_loop_destroy(loop);
 }
 
-/* --- operations --------------------------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------------------------------- */
 struct counted_op {
     struct bc_op op;
     uint32_t *count;
@@ -148,7 +148,7 @@ static void operation_is_cancelled_by_its_address(void **state)
     bc_loop_destroy(loop);
 }
 
-/* --- mails -------------------------------------------------------------------------------------- */
+/* --- mails ------------------------------------------------------------------------------------ */
 struct receiver {
     struct bc_loop *loop;
     uint32_t next[SENDERS]; /* the number that each sender's next mail must have */
@@ -304,7 +304,7 @@ static void destroy_delivers_what_is_in_the_mailbox(void **state)
     assert_int_equal(receiver.count, 1);
 }
 
-/* --- pollers ------------------------------------------------------------------------------------ */
+/* --- pollers ---------------------------------------------------------------------------------- */
 struct engine {
     struct bc_poller poller;
     struct bc_loop *loop;

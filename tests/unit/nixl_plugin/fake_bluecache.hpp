@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_bluecache.hpp - a libbluecache without an agent, for the plugin's unit tests: objects live in a
- * map, and the test decides when a request may start, when it ends and how. Thread: the library's functions any, the members one. */
+/* fake_bluecache.hpp - a libbluecache without an agent, for the plugin's unit tests: objects live
+ * in a map, and the test decides when a request may start, when it ends and how. Thread: the
+ * library's functions any, the members one. */
 #ifndef BC_TEST_FAKE_BLUECACHE_H
 #define BC_TEST_FAKE_BLUECACHE_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_threads.cpp - one engine used from several threads at once, as NIXL does in its default mode,
- * which has no locks. What can go wrong here is for ThreadSanitizer to see. */
+/* test_threads.cpp - one engine used from several threads at once, as NIXL does in its default
+ * mode, which has no locks. What can go wrong here is for ThreadSanitizer to see. */
 #include "engine_test.hpp"
 
 #include <atomic>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_transfers.cpp - preparing, posting, checking and releasing transfers, in every order that NIXL's
- * core is known for. */
+/* test_transfers.cpp - preparing, posting, checking and releasing transfers, in every order that
+ * NIXL's core is known for. */
 #include "engine_test.hpp"
 
 #include <cerrno>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bed.h - workers as the agent has them (loop, staging, dram, pipeline, sessions) over a copy engine in
- * plain memory, for tests of sessions, requests and regions; and clients that speak frames.
+/* bed.h - workers as the agent has them (loop, staging, dram, pipeline, sessions) over a copy
+ * engine in plain memory, for tests of sessions, requests and regions; and clients that speak
+ * frames.
  *
  * Without threads the test turns every loop itself, on a virtual clock: nothing happens by chance.
  * With threads each worker has its own, and the clock is real.
@@ -102,8 +103,8 @@ void bed_send_raw(struct bed_client *client, const void *data, size_t len);
 /* Bytes that were taken: the socket may be full. */
 size_t bed_send_some(struct bed_client *client, const void *data, size_t len);
 
-/* The next message; false when there is none within BED_MESSAGE_TURNS turns (or the deadline), or the
- * agent closed. The body is valid until the next call. */
+/* The next message; false when there is none within BED_MESSAGE_TURNS turns (or the deadline), or
+ * the agent closed. The body is valid until the next call. */
 bool bed_receive(struct bed_client *client, struct bc_message *message_out);
 /* The next message, which must be of this type and id. */
 struct bc_message bed_expect(struct bed_client *client, uint8_t type, uint64_t id);
@@ -118,7 +119,8 @@ void bed_hello(struct bed_client *client);
 void bed_register(struct bed_client *client, uint64_t request, uint32_t id, uint64_t offset,
                   uint64_t len);
 void bed_unregister(struct bed_client *client, uint64_t request, uint32_t id);
-/* `count` objects "k<first>", "k<first+1>"..., `len` bytes each, one after another in memory `id`. */
+/* `count` objects "k<first>", "k<first+1>"..., `len` bytes each, one after another in memory
+ * `id`. */
 void bed_transfer(struct bed_client *client, uint64_t request, uint8_t op, uint32_t id,
                   uint32_t first, uint32_t count, uint64_t len, uint32_t deadline_ms);
 void bed_query(struct bed_client *client, uint64_t request, uint8_t type, uint32_t first,

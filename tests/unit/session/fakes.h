@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fakes.h - a DMA engine and a backend in plain memory for tests of the pipeline: they complete when
- * the test says so, and fail at the n-th operation.
+/* fakes.h - a DMA engine and a backend in plain memory for tests of the pipeline: they complete
+ * when the test says so, and fail at the n-th operation.
  *
- * The "import" of a region is a struct fake_memory; copies are memcpy at completion. The backend keeps
- * objects in an array, completes from the loop, shows at most view_max bytes at once, and counts what
- * is open so that a test can check that nothing leaked. */
+ * The "import" of a region is a struct fake_memory; copies are memcpy at completion. The backend
+ * keeps objects in an array, completes from the loop, shows at most view_max bytes at once, and
+ * counts what is open so that a test can check that nothing leaked. */
 #ifndef BC_TEST_SESSION_FAKES_H
 #define BC_TEST_SESSION_FAKES_H
 

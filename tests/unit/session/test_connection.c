@@ -89,8 +89,8 @@ static void client_that_never_pauses_is_not_closed(void **state)
     bed_fini(&bed);
 }
 
-/* An ERROR is on its way to a client that does not read and goes on sending: the agent neither waits
- * for ever nor spins. */
+/* An ERROR is on its way to a client that does not read and goes on sending: the agent neither
+ * waits for ever nor spins. */
 static void client_that_reads_no_error_is_closed(void **state)
 {
     struct bed bed;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipeline over a fake engine and a fake backend: bytes, fairness, cancels, and every failure. */
+/* The pipeline over a fake engine and a fake backend: bytes, fairness, cancels, and every
+ * failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -298,7 +299,8 @@ static void small_request_waits_behind_at_most_two_chunks(void **state)
             prepare(&small, ops[o], &small_flow, "small", 64 * KIB);
             piece(&world, &small, 40 * CHUNK, 0, 64 * KIB);
             bc_pipeline_start(world.pipeline, &small.job);
-            /* Two chunks of the other client, one that is in the engine already (depth 1), its own. */
+            /* Two chunks of the other client, one that is in the engine already (depth 1), its
+             * own. */
             uint64_t limit_ns = (2 * CHUNK + CHUNK + 64 * KIB) * NS_PER_BYTE;
             assert_true(wait_of(&world, &small) <= limit_ns);
             run_until(&world, &small.done, true);

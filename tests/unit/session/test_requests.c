@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests and registered memory over one worker and over two: answers, barriers, cancels, deadlines,
- * and clients that leave at any step. */
+/* Requests and registered memory over one worker and over two: answers, barriers, cancels,
+ * deadlines, and clients that leave at any step. */
 #include "bed.h"
 
 #include <errno.h>
@@ -193,7 +193,8 @@ static void cancel_ends_the_parts_of_all_workers(void **state)
     }
 }
 
-/* Cancels at every turn of a request that is spread over two workers: whatever the race, one answer. */
+/* Cancels at every turn of a request that is spread over two workers: whatever the race, one
+ * answer. */
 static void cancel_at_every_turn_is_answered_once(void **state)
 {
     (void)state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two workers on their own threads and several clients on theirs, as in the agent: for what one thread
- * does not see, run under ThreadSanitizer. Clients push, pull, query, cancel, unregister and leave. */
+/* Two workers on their own threads and several clients on theirs, as in the agent: for what one
+ * thread does not see, run under ThreadSanitizer. Clients push, pull, query, cancel, unregister and
+ * leave. */
 #include "bed.h"
 
 #include <pthread.h>
@@ -33,7 +34,8 @@ static uint32_t draw(struct player *player, uint32_t below)
     return (uint32_t)(player->random >> 33) % below;
 }
 
-/* cmocka's assertions end a test by a jump, which has no place in a thread of its own: errors count. */
+/* cmocka's assertions end a test by a jump, which has no place in a thread of its own: errors
+ * count. */
 static void check(struct player *player, bool ok)
 {
     player->wrong += !ok;

@@ -82,7 +82,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- files ----------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 struct request {
     struct bc_file_req req;
@@ -248,7 +248,7 @@ static void chance_is_played_again_by_its_seed(void **state)
     assert_true(a.struck[BC_FAULT_FAIL] > 800 && a.struck[BC_FAULT_FAIL] < 1200);
 }
 
-/* --- copies ---------------------------------------------------------------------------------------- */
+/* --- copies ----------------------------------------------------------------------------------- */
 
 struct copy {
     struct bc_dma_task task;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Third-party libraries, each as an imported target PkgConfig::NAME:
-#   URING YAML CYAML ISAL XXHASH (required), SYSTEMD (if BC_HAVE_SYSTEMD), CMOCKA (if BUILD_TESTING)
+#   URING YAML ISAL XXHASH (required), SYSTEMD (if BC_HAVE_SYSTEMD), CMOCKA (if BUILD_TESTING)
 # and Threads::Threads. scripts/setup.sh installs the packages that hold them.
 
 find_package(PkgConfig REQUIRED)
@@ -21,7 +21,6 @@ endfunction()
 # 2.2 brought io_uring_submit_and_wait_timeout(); Ubuntu 22.04 has 2.1, Debian 12 and Ubuntu 24.04 have enough.
 bc_find_required(URING "liburing>=2.2" "liburing-dev 2.2 or newer")
 bc_find_required(YAML yaml-0.1 libyaml-dev)
-bc_find_required(CYAML libcyaml libcyaml-dev)
 bc_find_required(ISAL libisal libisal-dev)
 bc_find_required(XXHASH libxxhash libxxhash-dev)
 

@@ -43,7 +43,7 @@ main() {
     esac
     HEADER_FLAGS="-I$ROOT/common -I$ROOT/dpu-agent -I$ROOT/host/include -I$ROOT/host -I$ROOT/doca-emu/include"
     HEADER_FLAGS+=" -I$ROOT/nixl-plugin -I$ROOT/tests -I$ROOT/tests/testlib"
-    HEADER_FLAGS+=" $(pkg-config --cflags liburing yaml-0.1 libcyaml libisal libxxhash cmocka)"
+    HEADER_FLAGS+=" $(pkg-config --cflags liburing yaml-0.1 libisal libxxhash cmocka)"
     export HEADER_FLAGS
     list=$(mktemp)
     # shellcheck disable=SC2064 # the name is wanted as it is now

@@ -26,8 +26,8 @@ Installs, through apt, the Debian or Ubuntu packages that the build and the test
   --help           this text
 
 PYTHON names the interpreter for the environments (default: python3; 3.10 or newer). torch is always a CPU
-build: should pip's own sources offer only a CUDA build, give the address of an index that has CPU wheels in
-BLUECACHE_TORCH_INDEX.
+build: where pip's own sources offer only a CUDA build (gigabytes), the distribution's python3-torch is taken
+instead. To have torch $TORCH_VERSION all the same, give the address of an index of CPU wheels in BLUECACHE_TORCH_INDEX.
 USAGE
 }
 
@@ -84,7 +84,8 @@ sys.exit(any(name.startswith(("nvidia-", "cuda-")) for name in names))
 CHECK
 }
 
-install_torch() {
+# 1: pip has no CPU build to offer.
+install_pip_torch() {
     local venv=$1 pip=("$1/bin/pip" install --no-input --disable-pip-version-check) rc=0
     if [[ -n ${BLUECACHE_TORCH_INDEX:-} ]]; then
         pip+=(--index-url "$BLUECACHE_TORCH_INDEX")
@@ -92,12 +93,21 @@ install_torch() {
     torch_is_cpu_only "$venv" "${pip[@]}" || rc=$?
     case $rc in
         0) ;;
-        1) die "pip would install a CUDA build of torch $TORCH_VERSION (gigabytes). Set BLUECACHE_TORCH_INDEX to" \
-               "the index of PyTorch's CPU wheels; pytorch.org, 'Get Started', platform CPU, shows its address." ;;
+        1) return 1 ;;
         *) die "pip cannot resolve torch $TORCH_VERSION for $("$venv/bin/python" --version)" ;;
     esac
     say "installing torch $TORCH_VERSION (CPU build) into $venv"
     "${pip[@]}" --quiet "torch==$TORCH_VERSION"
+}
+
+# An environment over the distribution's own Python, which sees its torch: an older CPU build, and all that
+# NIXL's Python interface asks for.
+make_system_torch_venv() {
+    local venv=$1
+    say "pip offers only a CUDA build of torch $TORCH_VERSION; taking the distribution's CPU build"
+    install_packages python3-torch python3-numpy python3-venv
+    rm -rf "$venv"
+    /usr/bin/python3 -m venv --system-site-packages "$venv"
 }
 
 verify_venv() {
@@ -131,8 +141,12 @@ make_venv() {
     # The resolver's dry run needs pip 22.2; Ubuntu 22.04 brings 22.0.
     "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check 'pip>=22.3'
     # torch first and alone: asked for together with nixl, the resolver picks a newer CUDA build of it.
-    install_torch "$venv"
-    "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check numpy pytest pytest-timeout
+    if install_pip_torch "$venv"; then
+        "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check numpy
+    else
+        make_system_torch_venv "$venv"
+    fi
+    "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check pytest pytest-timeout
     "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check --no-deps \
         "nixl==$nixl" "nixl-cu13==$nixl"
     verify_venv "$venv" "$nixl" || die "build/$name does not import; remove it and run again"
@@ -143,7 +157,7 @@ make_venv() {
 main() {
     local packages=(
         gcc g++ make cmake pkg-config git ca-certificates python3
-        liburing-dev libyaml-dev libcyaml-dev libisal-dev libxxhash-dev libsystemd-dev
+        liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev
         libcmocka-dev clang-format-14 shellcheck
     )
     local python=none fuzz=no

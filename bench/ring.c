@@ -17,7 +17,7 @@
 
 #define PAGE_LEN      ((size_t)4096)
 #define HUGE_PAGE_LEN ((size_t)2 << 20)
-#define STEP          UINT64_C(0x9e3779b97f4a7c15) /* odd, so words repeat only after 2^64 of them */
+#define STEP          UINT64_C(0x9e3779b97f4a7c15) /* odd: words repeat only after 2^64 of them */
 #define SPOILT        0xa5
 
 static uint64_t first_word(uint64_t seed)

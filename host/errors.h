@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* errors.h - sentences for people (struct bc_error) and the conversions into this library's
- * negative errno: the one place on the host where DOCA's errors and the agent's statuses become errno.
- * Any thread; nothing is kept. */
+ * negative errno: the one place on the host where DOCA's errors and the agent's statuses become
+ * errno. Any thread; nothing is kept. */
 #ifndef BC_HOST_ERRORS_H
 #define BC_HOST_ERRORS_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nixl_log.h - takes the place of NIXL's header of this name while the plugin is built with NIXL's
  * own headers: theirs needs Abseil, and a plugin that logs through Abseil is tied to the one
- * version of it that the core was linked with. What their inline functions would log is dropped; the plugin
- * has a log of its own (log.h). */
+ * version of it that the core was linked with. What their inline functions would log is dropped;
+ * the plugin has a log of its own (log.h). */
 #ifndef BC_NIXL_COMPAT_LOG_H
 #define BC_NIXL_COMPAT_LOG_H
 

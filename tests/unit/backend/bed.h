@@ -84,7 +84,7 @@ struct bc_object_key bed_key_bytes(const void *bytes, uint32_t len);
 void bed_fill(void *data, uint64_t offset, size_t len, uint64_t seed);
 bool bed_check(const void *data, uint64_t offset, size_t len, uint64_t seed);
 
-/* ---- steps of a put, each waited for; -EAGAIN is retried after `ready` unless said otherwise -- */
+/* ---- steps of a put, each waited for; -EAGAIN is retried after `ready` unless told otherwise */
 
 struct bed_put {
     struct bed_worker *worker;

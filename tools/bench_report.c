@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench_report.c - what the benchmark prints: a table for people, JSON for machines; see bench.h. */
+/* bench_report.c - the benchmark's results: a table for people, JSON for machines; see bench.h. */
 #include "bench.h"
 
 #include "json.h"

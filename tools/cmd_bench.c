@@ -19,19 +19,31 @@ static struct bc_bench_settings values = {
 
 /* clang-format off */
 static const struct bc_cli_option rows[] = {
-    {"op", 0, BC_CLI_CHOICE, FIELD(op), "OP", "push, pull or both, one after the other (both)", 0, 0, op_names},
-    {"size", 's', BC_CLI_SIZE, FIELD(size), "SIZE", "bytes of an object (1M)", 1, BC_CLIENT_OBJECT_SIZE_MAX, NULL},
+    {"op", 0, BC_CLI_CHOICE, FIELD(op), "OP",
+     "push, pull or both, one after the other (both)", 0, 0, op_names},
+    {"size", 's', BC_CLI_SIZE, FIELD(size), "SIZE",
+     "bytes of an object (1M)", 1, BC_CLIENT_OBJECT_SIZE_MAX, NULL},
     {"batch", 'b', BC_CLI_U64, FIELD(batch), "N", "objects in a request (16)", 1, 65536, NULL},
-    {"depth", 0, BC_CLI_U64, FIELD(depth), "N", "requests in flight of each thread (2)", 1, 4096, NULL},
-    {"threads", 't', BC_CLI_U64, FIELD(threads), "N", "threads, each with a connection of its own (1)", 1, 256, NULL},
-    {"seconds", 0, BC_CLI_SECONDS, FIELD(ms), "S", "measure each operation for so long (5)", 1, 86400000, NULL},
-    {"count", 'c', BC_CLI_U64, FIELD(count), "N", "measure N requests of each operation instead", 1, INT64_MAX, NULL},
-    {"warmup", 0, BC_CLI_U64, FIELD(warmup), "N", "requests of each thread before the clock starts (2 x depth)", 0, 1000000000, NULL},
-    {"keys", 'k', BC_CLI_U64, FIELD(keys), "N", "objects to work on, rounded up to whole requests (as many as are in flight)", 1, 100000000, NULL},
-    {"fresh", 0, BC_CLI_FLAG, FIELD(fresh), NULL, "push objects of new names always, instead of replacing", 0, 0, NULL},
-    {"verify", 0, BC_CLI_FLAG, FIELD(verify), NULL, "fill every object anew, and check what is pulled", 0, 0, NULL},
-    {"memory", 0, BC_CLI_CHOICE, FIELD(memory), "KIND", "shared (bc_memory_alloc) or malloc (shared)", 0, 0, memory_names},
-    {"prefix", 0, BC_CLI_STRING, FIELD(prefix), "TEXT", "what keys begin with (bench/PID)", 0, 0, NULL},
+    {"depth", 0, BC_CLI_U64, FIELD(depth), "N",
+     "requests in flight of each thread (2)", 1, 4096, NULL},
+    {"threads", 't', BC_CLI_U64, FIELD(threads), "N",
+     "threads, each with a connection of its own (1)", 1, 256, NULL},
+    {"seconds", 0, BC_CLI_SECONDS, FIELD(ms), "S",
+     "measure each operation for so long (5)", 1, 86400000, NULL},
+    {"count", 'c', BC_CLI_U64, FIELD(count), "N",
+     "measure N requests of each operation instead", 1, INT64_MAX, NULL},
+    {"warmup", 0, BC_CLI_U64, FIELD(warmup), "N",
+     "requests of each thread before the clock starts (2 x depth)", 0, 1000000000, NULL},
+    {"keys", 'k', BC_CLI_U64, FIELD(keys), "N",
+     "objects to work on, in whole requests (as many as are in flight)", 1, 100000000, NULL},
+    {"fresh", 0, BC_CLI_FLAG, FIELD(fresh), NULL,
+     "push objects of new names always, instead of replacing", 0, 0, NULL},
+    {"verify", 0, BC_CLI_FLAG, FIELD(verify), NULL,
+     "fill every object anew, and check what is pulled", 0, 0, NULL},
+    {"memory", 0, BC_CLI_CHOICE, FIELD(memory), "KIND",
+     "shared (bc_memory_alloc) or malloc (shared)", 0, 0, memory_names},
+    {"prefix", 0, BC_CLI_STRING, FIELD(prefix), "TEXT",
+     "what keys begin with (bench/PID)", 0, 0, NULL},
     {"keep", 0, BC_CLI_FLAG, FIELD(keep), NULL, "leave the objects in the store", 0, 0, NULL},
 };
 /* clang-format on */
@@ -140,9 +152,10 @@ const struct bc_cli_command bc_cli_bench = {
     .operands = "",
     .summary = "measure rates and latencies of pushes and pulls",
     .details =
-        "Pushes objects, pulls them, and prints for each the rate, the latency of a request, and the\n"
-        "CPU time of this process for each GiB. The objects are removed at the end. Exit status 1 when\n"
-        "an object was missed (the store is too small for --keys) or, with --verify, had wrong bytes.\n",
+        "Pushes objects, pulls them, and prints for each the rate, the latency of a request, and\n"
+        "the CPU time of this process for each GiB. The objects are removed at the end. Exit\n"
+        "status 1 when an object was missed (the store is too small for --keys) or, with\n"
+        "--verify, had wrong bytes.\n",
     .options = {.rows = rows, .count = sizeof(rows) / sizeof(rows[0]), .values = &values},
     .operands_min = 0,
     .operands_max = 0,

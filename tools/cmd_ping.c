@@ -80,7 +80,8 @@ const struct bc_cli_command bc_cli_ping = {
     .operands = "",
     .summary = "measure the round trip to the agent",
     .details =
-        "Sends the agent empty messages, one after the other, and says how long the answers took.\n",
+        "Sends the agent empty messages, one after the other, and says how long the answers\n"
+        "took.\n",
     .options = {.rows = rows, .count = sizeof(rows) / sizeof(rows[0]), .values = &values},
     .operands_min = 0,
     .operands_max = 0,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_stats.c - bluecache stats: every metric of the agent, grouped by module, in units for people; again
- * and again with --watch. A metric's name says all that is needed to show it:
+/* cmd_stats.c - bluecache stats: every metric of the agent, grouped by module, in units for people;
+ * again and again with --watch. A metric's name says all that is needed to show it:
  * bluecache_<module>_<noun>_<unit>[_total]. */
 #include "cli.h"
 #include "json.h"

@@ -5,8 +5,7 @@
  *   usage: standalone [HOST:PORT [PCI]]       exit status 0: every byte came back
  *
  * The rules to keep: register memory before it is used in a request; leave it alone until the
- * request has a terminal status; look at the status of every entry, because one block may fail
- * alone. */
+ * request has a terminal status; look at every entry's status: one block may fail alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +57,7 @@ static int transfer(struct bc_client *client, enum bc_op op, const struct bc_ent
     }
     printf("%s: %llu bytes, %s\n", name, (unsigned long long)bc_request_bytes(request),
            bc_status_name(status));
-    /* -EBUSY: the agent stopped inside a copy. The memory must not be touched, so this ends
-     * here. */
+    /* -EBUSY: the agent stopped inside a copy. Its memory must not be touched: give up. */
     if (bc_request_free(request) != 0) {
         fprintf(stderr, "%s: the request does not end\n", name);
         exit(EXIT_FAILURE);

@@ -32,6 +32,9 @@ bool bc_harness_command(char line[BC_HARNESS_LINE_MAX]);
 /* One line, flushed. */
 void bc_harness_answer(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Which of the processors that this process may use, by number from 0; a negative number counts from the end. */
+void bc_harness_pin(int which);
+
 uint64_t bc_harness_now_ns(void);
 /* Processor time, user and system, of all threads of this process. */
 uint64_t bc_harness_cpu_ns(void);

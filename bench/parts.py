@@ -293,9 +293,11 @@ def measure_latency(bench):
         ours = stack.enter_context(bench.program("push_pull", "addr=" + agent.address, "memory=shared",
                                                  "ring=%d" % bench.settings.ring, "agent=%d" % agent.pid))
         echo = stack.enter_context(bench.program("tcp_echo", "bytes=%d" % ECHO_BYTES))
+        apart = stack.enter_context(bench.program("tcp_echo", "bytes=%d" % ECHO_BYTES, "apart=1"))
         samples = alternate(bench, "latency", {
             OURS: lambda _warm: ours.ask("latency", pulls, BLOCK, "wait", seed),
             "echo, sleeping": lambda _warm: echo.ask("echo", pulls, "wait"),
+            "echo, sleeping, two cores": lambda _warm: apart.ask("echo", pulls, "wait"),
             "pull, polling": lambda _warm: ours.ask("latency", pulls, BLOCK, "spin", seed),
             "echo, polling": lambda _warm: echo.ask("echo", pulls, "spin"),
         })
@@ -305,6 +307,7 @@ def measure_latency(bench):
 
     for name, what, against, limit in (
             (OURS, "pull 64 KiB, wait", "echo, sleeping", 2),
+            (OURS, "pull 64 KiB, wait", "echo, sleeping, two cores", None),
             (OURS, "pull 64 KiB, wait", "echo, polling", None),
             ("pull, polling", "pull 64 KiB, polling", "echo, polling", 3)):
         for key in ("p50", "p99"):

@@ -2,10 +2,13 @@
 /* tcp_echo.c - the time of a small message and its answer between two processes over TCP on the
  * loopback interface: what a request and its completion cost without anything behind them.
  *
- *   tcp_echo [bytes=LENGTH]
+ *   tcp_echo [bytes=LENGTH] [apart=0|1]
  *
  *   echo COUNT wait|spin
- *       wait: both processes sleep in recv(). spin: both poll the socket and never sleep. */
+ *       wait: both processes sleep in recv(). spin: both poll the socket and never sleep.
+ *
+ * Left to the kernel, two processes that wake each other up share one processor, and no other one has to be
+ * woken: apart=1 gives each a processor of its own. */
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -74,7 +77,7 @@ static void serve(int socket, size_t len)
 }
 
 /* A connection over the loopback interface whose other end is served by a process of its own. */
-static int start_server(size_t len)
+static int start_server(size_t len, bool apart)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t address_len = sizeof(address);
@@ -104,10 +107,16 @@ static int start_server(size_t len)
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)close(client);
+        if (apart) {
+            bc_harness_pin(-1);
+        }
         serve(server, len);
         _exit(0);
     }
     (void)close(server);
+    if (apart) {
+        bc_harness_pin(0);
+    }
     return client;
 }
 
@@ -152,7 +161,7 @@ int main(int argc, char **argv)
     if (len == 0 || len > BYTES_MAX) {
         bc_harness_fail("bytes: 1 to %u", BYTES_MAX);
     }
-    socket = start_server(len);
+    socket = start_server(len, bc_harness_number(argc, argv, "apart", 0) != 0);
     bc_harness_answer("{\"ready\": true}");
     while (bc_harness_command(line)) {
         if (strncmp(line, "echo ", 5) != 0) {

@@ -48,23 +48,35 @@ struct bc_region_batch {
     struct batch_leg *legs;
 };
 
+static uint32_t block_count(const struct bc_regions *regions)
+{
+    return (regions->max + BC_REGION_BLOCK - 1) / BC_REGION_BLOCK;
+}
+
 int bc_regions_init(struct bc_regions *regions, struct bc_worker *home, uint32_t max)
 {
     memset(regions, 0, sizeof(*regions));
-    regions->table = calloc(max, sizeof(*regions->table));
-    if (regions->table == NULL) {
-        return -ENOMEM;
-    }
     regions->max = max;
     regions->home = home;
-    return 0;
+    regions->blocks = calloc(block_count(regions), sizeof(struct bc_region *));
+    return regions->blocks == NULL ? -ENOMEM : 0;
 }
 
 void bc_regions_fini(struct bc_regions *regions)
 {
     BC_ASSERT(regions->live == 0 && regions->batches == 0);
-    free(regions->table);
-    regions->table = NULL;
+    for (uint32_t i = 0; i < block_count(regions); i++) {
+        free(regions->blocks[i]);
+    }
+    free(regions->blocks);
+    regions->blocks = NULL;
+}
+
+/* NULL: no such id, or never used. */
+static struct bc_region *region_at(const struct bc_regions *regions, uint32_t id)
+{
+    struct bc_region *block = id < regions->max ? regions->blocks[id / BC_REGION_BLOCK] : NULL;
+    return block == NULL ? NULL : &block[id % BC_REGION_BLOCK];
 }
 
 static void batch_free(struct bc_region_batch *batch)
@@ -265,7 +277,14 @@ static enum bc_status claim(struct bc_regions *regions, const struct bc_wire_mem
     if (wire->kind != BC_MEMORY_PCI_EXPORT) {
         return BC_STATUS_NOT_SUPPORTED;
     }
-    struct bc_region *region = &regions->table[wire->memory_id];
+    struct bc_region **block = &regions->blocks[wire->memory_id / BC_REGION_BLOCK];
+    if (*block == NULL) {
+        *block = calloc(BC_REGION_BLOCK, sizeof(**block));
+    }
+    if (*block == NULL) {
+        return BC_STATUS_NO_MEMORY;
+    }
+    struct bc_region *region = region_at(regions, wire->memory_id);
     if (region->state != BC_REGION_FREE) {
         return BC_STATUS_BUSY;
     }
@@ -331,8 +350,7 @@ int bc_regions_unregister(struct bc_regions *regions, const struct bc_wire_memor
     batch->done = done;
     batch->arg = arg;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t id = names[i].memory_id;
-        struct bc_region *region = id < regions->max ? &regions->table[id] : NULL;
+        struct bc_region *region = region_at(regions, names[i].memory_id);
         if (region == NULL || region->state != BC_REGION_LIVE ||
             region->generation != names[i].generation) {
             batch->statuses[i] = BC_STATUS_BAD_MEMORY;
@@ -347,11 +365,24 @@ int bc_regions_unregister(struct bc_regions *regions, const struct bc_wire_memor
     return 0;
 }
 
+/* The live region with the lowest id from *id on, which it moves behind it; NULL when there is none. */
+static struct bc_region *next_live(const struct bc_regions *regions, uint32_t *id)
+{
+    while (*id < regions->max) {
+        struct bc_region *region = region_at(regions, *id);
+        *id += region == NULL ? BC_REGION_BLOCK - *id % BC_REGION_BLOCK : 1;
+        if (region != NULL && region->state == BC_REGION_LIVE) {
+            return region;
+        }
+    }
+    return NULL;
+}
+
 int bc_regions_drop_all(struct bc_regions *regions, bc_region_done_fn done, void *arg)
 {
     uint32_t live = 0;
-    for (uint32_t id = 0; id < regions->max; id++) {
-        live += regions->table[id].state == BC_REGION_LIVE;
+    for (uint32_t id = 0; next_live(regions, &id) != NULL;) {
+        live++;
     }
     struct bc_region_batch *batch = batch_new(regions, BATCH_DROP, live, 0);
     if (batch == NULL) {
@@ -359,11 +390,9 @@ int bc_regions_drop_all(struct bc_regions *regions, bc_region_done_fn done, void
     }
     batch->done = done;
     batch->arg = arg;
-    uint32_t next = 0;
-    for (uint32_t id = 0; id < regions->max; id++) {
-        if (regions->table[id].state == BC_REGION_LIVE) {
-            leave(batch, &batch->items[next++], &regions->table[id]);
-        }
+    uint32_t id = 0;
+    for (uint32_t i = 0; i < live; i++) {
+        leave(batch, &batch->items[i], next_live(regions, &id));
     }
     regions->batches++;
     if (batch->users_left == 0) {
@@ -376,7 +405,7 @@ struct bc_region *bc_regions_find(struct bc_regions *regions, uint32_t id, uint3
                                   uint64_t offset, uint64_t len, uint8_t access,
                                   enum bc_status *status_out)
 {
-    struct bc_region *region = id < regions->max ? &regions->table[id] : NULL;
+    struct bc_region *region = region_at(regions, id);
     if (region == NULL || region->state != BC_REGION_LIVE || region->generation != generation) {
         *status_out = BC_STATUS_BAD_MEMORY;
         return NULL;

@@ -11,8 +11,8 @@
  * Threads: the table belongs to the session's worker; `imports[w]` is written by worker w while the
  * region is IMPORTING or LEAVING and read by it while a request holds the region; mails order
  * these.
- * Memory: one table per session, allocated with it; a batch is allocated per REGISTER or UNREGISTER
- * message (control path). */
+ * Memory: regions are allocated in blocks, when an id of the block is used first, and kept until the
+ * session ends; a batch is allocated per REGISTER or UNREGISTER message (control path). */
 #ifndef BC_SESSION_REGION_H
 #define BC_SESSION_REGION_H
 
@@ -42,8 +42,10 @@ struct bc_region {
     struct bc_region_batch *leaving; /* the batch that waits for users == 0 */
 };
 
+#define BC_REGION_BLOCK 64u
+
 struct bc_regions {
-    struct bc_region *table; /* by memory id; allocated lazily up to `max` */
+    struct bc_region **blocks; /* by memory id / BC_REGION_BLOCK; NULL: none of it was used yet */
     uint32_t max;
     uint32_t live;
     uint32_t batches; /* in flight: on their way through the workers, or waiting for users to go */

@@ -337,6 +337,15 @@ static void memory_that_is_not_there_is_refused(void **state)
     bed_register(&client, 6, bed.limits.regions_max, 0, 10);
     struct bc_message message = bed_expect(&client, BC_MSG_REGISTER_ACK, 6);
     assert_int_equal(bed_status(&message, 0), BC_STATUS_LIMIT);
+    uint32_t last = bed.limits.regions_max - 1;
+    bed_unregister(&client, 7, last);
+    message = bed_expect(&client, BC_MSG_UNREGISTER_ACK, 7);
+    assert_int_equal(bed_status(&message, 0), BC_STATUS_BAD_MEMORY);
+    bed_register(&client, 8, last, 0, 10);
+    message = bed_expect(&client, BC_MSG_REGISTER_ACK, 8);
+    assert_int_equal(bed_status(&message, 0), BC_STATUS_OK);
+    bed_transfer(&client, 9, BC_TRANSFER_PUSH, last, 0, 1, 10, 0);
+    assert_int_equal(bed_completion(&client, 9), BC_STATUS_OK);
     end();
 }
 

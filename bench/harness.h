@@ -32,7 +32,8 @@ bool bc_harness_command(char line[BC_HARNESS_LINE_MAX]);
 /* One line, flushed. */
 void bc_harness_answer(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Which of the processors that this process may use, by number from 0; a negative number counts from the end. */
+/* Which of the processors that this process may use, by number from 0; a negative number counts
+ * from the end. */
 void bc_harness_pin(int which);
 
 uint64_t bc_harness_now_ns(void);

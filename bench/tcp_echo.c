@@ -7,7 +7,8 @@
  *   echo COUNT wait|spin
  *       wait: both processes sleep in recv(). spin: both poll the socket and never sleep.
  *
- * Left to the kernel, two processes that wake each other up share one processor, and no other one has to be
+ * Left to the kernel, two processes that wake each other up share one processor, and no other one
+ * has to be
  * woken: apart=1 gives each a processor of its own. */
 #include <errno.h>
 #include <inttypes.h>

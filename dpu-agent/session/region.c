@@ -365,7 +365,8 @@ int bc_regions_unregister(struct bc_regions *regions, const struct bc_wire_memor
     return 0;
 }
 
-/* The live region with the lowest id from *id on, which it moves behind it; NULL when there is none. */
+/* The live region with the lowest id from *id on, which it moves behind it; NULL when there is
+ * none. */
 static struct bc_region *next_live(const struct bc_regions *regions, uint32_t *id)
 {
     while (*id < regions->max) {

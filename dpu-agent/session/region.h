@@ -11,8 +11,8 @@
  * Threads: the table belongs to the session's worker; `imports[w]` is written by worker w while the
  * region is IMPORTING or LEAVING and read by it while a request holds the region; mails order
  * these.
- * Memory: regions are allocated in blocks, when an id of the block is used first, and kept until the
- * session ends; a batch is allocated per REGISTER or UNREGISTER message (control path). */
+ * Memory: regions are allocated in blocks, when an id of the block is used first, and kept until
+ * the session ends; a batch is allocated per REGISTER or UNREGISTER message (control path). */
 #ifndef BC_SESSION_REGION_H
 #define BC_SESSION_REGION_H
 

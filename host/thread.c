@@ -64,8 +64,11 @@ static short link_events_locked(struct bc_client *client, uint64_t *next_ns)
         (bc_list_empty(&client->waiters) && (client->fd_used || bc_now_ns() >= takeover_ns))) {
         client->thread_polls = true;
         events |= POLLIN;
-    } else {
+    } else if (bc_list_empty(&client->waiters)) {
         bc_earliest(next_ns, bc_max_u64(takeover_ns, bc_now_ns() + BC_NS_PER_MS));
+    } else {
+        /* Nobody tells this thread when the last of them leaves. */
+        bc_earliest(next_ns, bc_now_ns() + WAITERS_CHECK_MS * BC_NS_PER_MS);
     }
     return events;
 }

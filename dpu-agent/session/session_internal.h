@@ -29,7 +29,7 @@ struct bc_session {
     uint32_t tenant;
     bool io_queued;
     bool readable;
-    bool unread; /* whole messages may wait in the channel: reading was paused before them */
+    bool unread; /* whole messages may wait in the channel: handling was paused before them */
     bool close_after_flush; /* an ERROR or GOODBYE is on its way out */
     bool draining;
     bool watch_stopped;
@@ -47,6 +47,7 @@ struct bc_session {
     uint32_t unsent_first;
     uint32_t unsent_count;
     uint64_t bytes_in_flight;
+    size_t handled;           /* bytes of messages in this turn */
     size_t out_waiting;       /* bytes of answers in the channel, about */
     uint32_t regions_counted; /* what regions_now holds of this session */
     uint8_t *scratch;         /* answers are encoded here; grows to the largest */

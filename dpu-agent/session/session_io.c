@@ -18,6 +18,7 @@
 /* One turn reads and sends at most this much per session, so that one does not starve the
  * others. */
 #define READS_PER_TURN      8u
+#define HANDLED_PER_TURN    (256u << 10)
 #define SENT_PER_TURN       (4u << 20)
 #define OUT_HOLD            (1u << 20)
 #define BATCHES_SENT_MAX    16u
@@ -144,12 +145,18 @@ static void refuse_frame(struct bc_session *session, int rc)
                                              : "damaged or not this protocol");
 }
 
+static bool may_handle(const struct bc_session *session)
+{
+    return may_read(session) && session->handled < HANDLED_PER_TURN;
+}
+
 /* Handles the messages that were received; false when no more may be received for now. */
 static bool take_messages(struct bc_session *session)
 {
     struct bc_message message;
     int rc = 0;
-    while (may_read(session) && (rc = bc_channel_next(session->channel, &message)) == 1) {
+    while (may_handle(session) && (rc = bc_channel_next(session->channel, &message)) == 1) {
+        session->handled += message.body_len + sizeof(struct bc_wire_frame);
         bc_session_handle(session, &message);
         if (session->state == BC_SESSION_CLOSING) {
             return false;
@@ -163,7 +170,7 @@ static bool take_messages(struct bc_session *session)
         refuse_frame(session, rc);
         return false;
     }
-    session->unread = !may_read(session);
+    session->unread = !may_handle(session);
     return !session->unread;
 }
 
@@ -208,6 +215,7 @@ static void watch_partial(struct bc_session *session)
 
 static void run_io(struct bc_session *session)
 {
+    session->handled = 0;
     bool more = session->unread ? take_messages(session) : true;
     more = more && session->readable && may_read(session);
     for (uint32_t reads = 0; more && reads < READS_PER_TURN; reads++) {

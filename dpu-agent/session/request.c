@@ -61,7 +61,7 @@ int bc_request_reserve(struct bc_request *request, size_t len)
 
 void *bc_request_alloc(struct bc_request *request, size_t len)
 {
-    size_t at = bc_align_up_u64(request->arena_used, 16);
+    size_t at = bc_align_up_u64(request->arena_used, BC_ARENA_ALIGN);
     BC_ASSERT(at + len <= request->arena_len);
     request->arena_used = at + len;
     memset(request->arena + at, 0, len);

@@ -130,7 +130,8 @@ static size_t arena_len(size_t body_len, size_t count, size_t workers)
 {
     size_t per_key = sizeof(uint8_t) + sizeof(uint32_t) + sizeof(struct bc_object_key) +
                      2 * sizeof(struct bc_object_result);
-    return body_len + count * per_key + workers * (sizeof(struct bc_leg) + 3 * 16) + 4 * 16;
+    return body_len + count * per_key + workers * (sizeof(struct bc_leg) + 3 * BC_ARENA_ALIGN) +
+           4 * BC_ARENA_ALIGN;
 }
 
 int bc_request_start_batch(struct bc_request *request, const void *body, size_t body_len)

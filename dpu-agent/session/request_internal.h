@@ -67,7 +67,9 @@ struct bc_requests {
     struct bc_pool pool;
 };
 
-/* Room in the arena, 16-byte aligned, zeroed. The arena was sized before. */
+/* Room in the arena, aligned, zeroed. The arena was sized before: by BC_ARENA_ALIGN more than what is
+ * taken, for each time. */
+#define BC_ARENA_ALIGN ((size_t)16)
 void *bc_request_alloc(struct bc_request *request, size_t len);
 /* Empties the arena and makes it at least `len` bytes long. -ENOMEM. */
 int bc_request_reserve(struct bc_request *request, size_t len);

@@ -245,7 +245,7 @@ static int reserve(struct bc_request *request, const struct bc_transfer *transfe
     size_t keys = transfer->wire.key_count;
     return bc_request_reserve(request, body_len + keys * sizeof(struct bc_part) +
                                            entries * sizeof(struct bc_piece) +
-                                           entries * sizeof(uint32_t) + 4 * 16);
+                                           entries * sizeof(uint32_t) + 4 * BC_ARENA_ALIGN);
 }
 
 int bc_request_start_transfer(struct bc_request *request, const void *body, size_t body_len)

@@ -23,7 +23,7 @@
 #define OUT_HOLD            (1u << 20)
 #define BATCHES_SENT_MAX    16u
 #define BATCHES_MAX         1024u
-#define SILENCES_UNTIL_LOST 3u
+#define SILENCES_UNTIL_LOST UINT64_C(3)
 
 bool bc_session_has_room(const struct bc_session *session)
 {

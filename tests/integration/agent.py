@@ -41,22 +41,33 @@ class Agent:
         """Returns when it listens. faults: whether the injected faults hold in this life too."""
         assert self.process is None, "the agent runs already"
         assert PROGRAM.exists(), "%s is not built; BLUECACHE_BUILD names another build directory" % PROGRAM
+        deadline = time.monotonic() + START_SECONDS
+        while not self._start_once(faults, deadline):
+            # Its old port may have become the local end of somebody's connection for a while.
+            time.sleep(0.05)
+        return self
+
+    def _start_once(self, faults, deadline):
+        """False: it may work later."""
         begin = self.log_path.stat().st_size if self.log_path.exists() else 0
         command = [*self.command, "--listen", self.address or "127.0.0.1:0"]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, env=dict(self.environment, **(self.faults if faults else {})), stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECONDS
         while True:
+            ended = self.process.poll() is not None
             with open(self.log_path, "rb") as log:
                 log.seek(begin)
-                found = ADDRESS.search(log.read().decode(errors="replace"))
+                text = log.read().decode(errors="replace")
+            found = ADDRESS.search(text)
             if found:
                 self.address = found.group(1)
-                return self
-            if self.process.poll() is not None:
+                return True
+            if ended:
                 status, self.process = self.process.returncode, None
+                if self.address and "Address already in use" in text and time.monotonic() < deadline:
+                    return False
                 raise AssertionError("the agent did not start: it ended with status %d" % status)
             assert time.monotonic() < deadline, "the agent does not listen after %d s" % START_SECONDS
             time.sleep(0.01)

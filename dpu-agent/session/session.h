@@ -3,10 +3,10 @@
  *
  *   GREETING --HELLO--> OPEN --GOODBYE, error, peer lost, drain--> CLOSING --> (freed)
  *
- * Limits are enforced here: a request over the credits is answered LIMIT, what breaks the protocol
- * is answered ERROR and the connection closed. A connection that sends no HELLO, or stops inside a
- * message, is closed after hello_timeout_ms. Answers a client does not read are bounded by the
- * channel's out_max; passing it closes the connection.
+ * Limits are enforced here: a request over the credits is answered LIMIT, what breaks the protocol is
+ * answered ERROR and the connection closed. A connection that sends no HELLO, or stops inside a
+ * message, is closed after hello_timeout_ms. While answers wait because the client does not read them,
+ * nothing more is read from it; if it takes nothing for three keep-alive intervals, it is closed.
  * CLOSING: every request is cancelled; when the last part came back and every import was dropped by
  * every worker, the session is freed. Nothing of a client is touched after that.
  *

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 #define LINE_LEN_MAX 1000
 #define CUT_MARK     "..."
@@ -45,6 +46,8 @@ static void *log_sink_arg;
 
 static pthread_once_t format_once = PTHREAD_ONCE_INIT;
 static bool format_is_journal;
+
+struct bc_counter bc_log_suppressed;
 
 static void read_format(void)
 {
@@ -194,4 +197,37 @@ const char *bc_log_key(char *buf, size_t buf_len, const void *key, size_t key_le
         (void)escape(buf, buf_len, key, key_len);
     }
     return buf;
+}
+
+/* Lines that race for a new period may be counted in the old one: a few more or less pass. */
+bool bc_log_gate_pass(struct bc_log_gate *gate, uint64_t now_ns, uint32_t *held_out)
+{
+    uint64_t period_ns = __atomic_load_n(&gate->period_ns, __ATOMIC_RELAXED);
+
+    BC_ASSERT(now_ns != 0);
+    if ((period_ns == 0 || (now_ns > period_ns && now_ns - period_ns >= BC_LOG_PERIOD_NS)) &&
+        __atomic_compare_exchange_n(&gate->period_ns, &period_ns, now_ns, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED)) {
+        __atomic_store_n(&gate->passed, 0, __ATOMIC_RELAXED);
+    }
+    if (__atomic_fetch_add(&gate->passed, 1, __ATOMIC_RELAXED) >= BC_LOG_BURST) {
+        (void)__atomic_add_fetch(&gate->held, 1, __ATOMIC_RELAXED);
+        (void)__atomic_add_fetch(&bc_log_suppressed.value, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    *held_out = __atomic_exchange_n(&gate->held, 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+bool bc_log_gate_open(struct bc_log_gate *gate, enum bc_log_level level, const char *module)
+{
+    uint32_t held = 0;
+
+    if (!bc_log_gate_pass(gate, bc_clock_now_ns(bc_clock_monotonic()), &held)) {
+        return false;
+    }
+    if (held > 0) {
+        bc_log_write(level, module, "%u lines like the next one were suppressed", held);
+    }
+    return true;
 }

@@ -8,7 +8,10 @@
 #ifndef BC_BASE_LOG_H
 #define BC_BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
+#include "base/metrics.h"
 
 BC_EXTERN_C_BEGIN
 
@@ -56,6 +59,39 @@ const char *bc_log_key(char *buf, size_t buf_len, const void *key, size_t key_le
 #define BC_INFO(module, ...)  BC_LOG(BC_LOG_INFO, module, __VA_ARGS__)
 #define BC_DBG(module, ...)   BC_LOG(BC_LOG_DEBUG, module, __VA_ARGS__)
 #define BC_TRACE(module, ...) BC_LOG(BC_LOG_TRACE, module, __VA_ARGS__)
+
+/* ---- lines that somebody outside can cause ---------------------------------------------------
+ * A place in the code passes BC_LOG_BURST lines in BC_LOG_PERIOD_NS and counts the others; how many
+ * those were is logged before the next line of that place that passes, at its level, and all of
+ * them are in bc_log_suppressed. */
+#define BC_LOG_BURST     50u
+#define BC_LOG_PERIOD_NS UINT64_C(10000000000)
+
+struct bc_log_gate {    /* zero at first; its fields are accessed with relaxed atomics */
+    uint64_t period_ns; /* when the period began; 0: none yet */
+    uint32_t passed;    /* lines in this period */
+    uint32_t held;      /* lines kept back since the last one that passed */
+};
+
+/* False: keep the line back. *held_out, when true: lines kept back before it and not told of yet.
+ * now_ns is of the monotonic clock, not 0. Any thread. */
+bool bc_log_gate_pass(struct bc_log_gate *gate, uint64_t now_ns, uint32_t *held_out);
+/* The same with the time as it is, and says itself how many lines were kept back. */
+bool bc_log_gate_open(struct bc_log_gate *gate, enum bc_log_level level, const char *module);
+/* Lines that all gates of this process kept back: a counter for the registry of who has one. */
+extern struct bc_counter bc_log_suppressed;
+
+#define BC_LOG_LIMITED(level, module, ...)                                            \
+    do {                                                                              \
+        static struct bc_log_gate bc_log_gate_here;                                   \
+        if (BC_UNLIKELY((int)(level) <=                                               \
+                        (int)__atomic_load_n(&bc_log_threshold, __ATOMIC_RELAXED)) && \
+            bc_log_gate_open(&bc_log_gate_here, (level), (module))) {                 \
+            bc_log_write((level), (module), __VA_ARGS__);                             \
+        }                                                                             \
+    } while (0)
+#define BC_WARN_LIMITED(module, ...) BC_LOG_LIMITED(BC_LOG_WARN, module, __VA_ARGS__)
+#define BC_INFO_LIMITED(module, ...) BC_LOG_LIMITED(BC_LOG_INFO, module, __VA_ARGS__)
 
 BC_EXTERN_C_END
 

@@ -156,10 +156,11 @@ void bc_dma_copy_failed(struct doca_dma_task_memcpy *task, union doca_data user_
         /* It failed by itself; the others come back only because the context was stopped. */
         import->failures++;
         if (import->failures == 1 || import->failures == BC_DMA_IMPORT_FAILURES_MAX) {
-            BC_WARN("dma", "a copy of %u bytes %s a client's memory failed: %s%s", slot->user->len,
-                    slot->user->direction == BC_DMA_FROM_HOST ? "from" : "to",
-                    doca_error_get_name(status),
-                    import->failures == 1 ? "" : "; the memory is not used any more");
+            BC_WARN_LIMITED("dma", "a copy of %u bytes %s a client's memory failed: %s%s",
+                            slot->user->len,
+                            slot->user->direction == BC_DMA_FROM_HOST ? "from" : "to",
+                            doca_error_get_name(status),
+                            import->failures == 1 ? "" : "; the memory is not used any more");
         }
         bc_dma_context_check(engine);
     }

@@ -35,7 +35,7 @@ int bc_dma_import_create(struct bc_dma *dma, const void *desc, size_t desc_len, 
     }
     error = doca_mmap_create_from_export(NULL, desc, desc_len, engine->device->dev, &import->mmap);
     if (error != DOCA_SUCCESS) {
-        BC_WARN(
+        BC_WARN_LIMITED(
             "dma",
             "a client's memory cannot be imported: %s (is it exported for the host function that "
             "belongs to %s, by a process that still runs?)",
@@ -49,8 +49,8 @@ int bc_dma_import_create(struct bc_dma *dma, const void *desc, size_t desc_len, 
         goto err_destroy;
     }
     if (len > range_len) {
-        BC_WARN("dma", "a client registers %llu bytes of an export of %zu", (unsigned long long)len,
-                range_len);
+        BC_WARN_LIMITED("dma", "a client registers %llu bytes of an export of %zu",
+                        (unsigned long long)len, range_len);
         rc = -ERANGE;
         goto err_destroy;
     }

@@ -45,7 +45,8 @@ static void hand_over(struct bc_server *server, struct bc_conn *conn)
     server->next_worker = (server->next_worker + 1) % server->worker->worker_count;
     struct handover *handover = calloc(1, sizeof(*handover));
     if (handover == NULL) {
-        BC_WARN("server", "client %s refused: out of memory", server->transport->conn_peer(conn));
+        BC_WARN_LIMITED("server", "client %s refused: out of memory",
+                        server->transport->conn_peer(conn));
         server->transport->close(conn);
         return;
     }
@@ -59,7 +60,8 @@ static void hand_over(struct bc_server *server, struct bc_conn *conn)
 /* The connection that waits keeps the listener readable: it is not looked at while pausing. */
 static void pause_accepting(struct bc_server *server, int rc)
 {
-    BC_WARN("server", "cannot accept: %s; pausing (raise the limit of open files?)", strerror(-rc));
+    BC_WARN_LIMITED("server", "cannot accept: %s; pausing (raise the limit of open files?)",
+                    strerror(-rc));
     bc_watch_start(&server->watch, 0);
     bc_timer_start(server->worker->loop, &server->pause, PAUSE_NS);
 }

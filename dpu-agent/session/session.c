@@ -36,8 +36,8 @@ void bc_session_fail(struct bc_session *session, enum bc_status status, const ch
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    BC_WARN("session", "client %s (%s): %s; the connection is closed", session->name, session->peer,
-            text);
+    BC_WARN_LIMITED("session", "client %s (%s): %s; the connection is closed", session->name,
+                    session->peer, text);
     bc_counter_add(&session->owner->protocol_errors, 1);
     uint8_t body[sizeof(uint32_t) + BC_ERROR_TEXT_LEN_MAX];
     struct bc_writer writer;
@@ -108,8 +108,8 @@ void bc_session_close(struct bc_session *session, const char *why)
     if (session->state == BC_SESSION_CLOSING) {
         return;
     }
-    BC_INFO("session", "client %s (%s) leaves: %s; %u requests in flight are cancelled",
-            session->name, session->peer, why, session->request_count);
+    BC_INFO_LIMITED("session", "client %s (%s) leaves: %s; %u requests in flight are cancelled",
+                    session->name, session->peer, why, session->request_count);
     session->state = BC_SESSION_CLOSING;
     bc_timer_stop(session->worker->loop, &session->timer);
     bc_timer_stop(session->worker->loop, &session->send_timer);
@@ -163,7 +163,7 @@ void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_o
     struct bc_worker *worker = sessions->worker;
     struct bc_session *session = session_new(sessions);
     if (session == NULL) {
-        BC_WARN("session", "client %s refused: out of memory", transport->conn_peer(conn));
+        BC_WARN_LIMITED("session", "client %s refused: out of memory", transport->conn_peer(conn));
         bc_counter_add(&sessions->refused, 1);
         transport->close(conn);
         return;
@@ -226,6 +226,11 @@ static int register_metrics(struct bc_sessions *sessions)
          "Registered memories."},
     };
     int rc = 0;
+    if (sessions->worker->index == 0) {
+        rc = bc_metrics_add_counter(metrics, BC_METRIC_COUNTER, "bluecache_log_suppressed_total",
+                                    "Log lines that clients caused and that were kept back.",
+                                    &bc_log_suppressed);
+    }
     for (size_t i = 0; rc == 0 && i < BC_ARRAY_LEN(rows); i++) {
         rc = bc_metrics_add_counter(metrics, rows[i].kind, rows[i].name, rows[i].help,
                                     rows[i].counter);

@@ -57,15 +57,15 @@ static void on_hello(struct bc_session *session, const struct bc_message *messag
     bc_log_key(session->name, sizeof(session->name), hello.name.data, hello.name.len);
     answer_hello(session, message->request_id, status);
     if (status != BC_STATUS_OK) {
-        BC_WARN("session", "client %s (%s) refused: %s", session->name, session->peer,
-                bc_status_text(status));
+        BC_WARN_LIMITED("session", "client %s (%s) refused: %s", session->name, session->peer,
+                        bc_status_text(status));
         bc_session_close_after_flush(session);
         return;
     }
     session->tenant = hello.wire.tenant;
     session->state = BC_SESSION_OPEN;
-    BC_INFO("session", "client %s (%s, pid %u) is session %llx", session->name, session->peer,
-            hello.wire.pid, (unsigned long long)session->id);
+    BC_INFO_LIMITED("session", "client %s (%s, pid %u) is session %llx", session->name,
+                    session->peer, hello.wire.pid, (unsigned long long)session->id);
 }
 
 static void send_statuses(struct bc_session *session, uint8_t type, uint64_t request_id,

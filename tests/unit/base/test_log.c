@@ -241,6 +241,58 @@ static void threads_do_not_mix_their_lines(void **state)
     free(text);
 }
 
+static uint32_t pass_many(struct bc_log_gate *gate, uint64_t now_ns, uint32_t count)
+{
+    uint32_t passed = 0;
+    uint32_t held = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        passed += bc_log_gate_pass(gate, now_ns + i, &held) ? 1 : 0;
+        assert_int_equal(held, 0);
+    }
+    return passed;
+}
+
+static void gate_passes_a_burst_a_period_and_counts_the_rest(void **state)
+{
+    struct bc_log_gate gate = {0};
+    int64_t before = bc_counter_get(&bc_log_suppressed);
+    uint64_t begin = 1;
+    uint32_t held = 0;
+
+    (void)state;
+    assert_int_equal(pass_many(&gate, begin, BC_LOG_BURST + 7), BC_LOG_BURST);
+    assert_int_equal(pass_many(&gate, begin + BC_LOG_PERIOD_NS - 2, 2), 0);
+    assert_int_equal(bc_counter_get(&bc_log_suppressed) - before, 9);
+    assert_true(bc_log_gate_pass(&gate, begin + BC_LOG_PERIOD_NS, &held));
+    assert_int_equal(held, 9);
+    /* Told once; a clock that seems to go back (another thread read it earlier) opens nothing. */
+    begin += BC_LOG_PERIOD_NS;
+    assert_int_equal(pass_many(&gate, begin - 5, BC_LOG_BURST + 3), BC_LOG_BURST - 1);
+}
+
+static void limited_lines_say_how_many_are_missing(void **state)
+{
+    struct kept kept = {0};
+    struct bc_log_gate gate = {0};
+
+    (void)state;
+    bc_log_set_sink(keep_line, &kept);
+    for (uint32_t i = 0; i < 3 * BC_LOG_BURST; i++) {
+        BC_WARN_LIMITED("session", "line %u", i);
+    }
+    assert_int_equal(kept.lines, BC_LOG_BURST);
+    BC_WARN_LIMITED("session", "another place has a gate of its own");
+    assert_int_equal(kept.lines, BC_LOG_BURST + 1);
+    gate.held = 12;
+    assert_true(bc_log_gate_open(&gate, BC_LOG_WARN, "session"));
+    assert_int_equal(kept.lines, BC_LOG_BURST + 2);
+    assert_non_null(strstr(kept.line, "WARN  session  12 lines like the next one were suppressed"));
+    bc_log_set_level(BC_LOG_ERROR);
+    BC_WARN_LIMITED("session", "%s", "below the level: not counted either");
+    assert_int_equal(kept.lines, BC_LOG_BURST + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +305,8 @@ int main(void)
         cmocka_unit_test(level_names_parse),
         cmocka_unit_test(key_prints_as_text),
         cmocka_unit_test(key_is_cut_to_fit),
+        cmocka_unit_test(gate_passes_a_burst_a_period_and_counts_the_rest),
+        cmocka_unit_test_teardown(limited_lines_say_how_many_are_missing, restore),
         cmocka_unit_test_teardown(threads_do_not_mix_their_lines, restore),
     };
 

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The checks that need no build: what may include what, headers that stand alone, format, scripts, words, sizes,
-# links.
+# links, tests that the documents name.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-CHECKS=(includes headers format shell words size links)
+CHECKS=(includes headers format shell words size links waits)
 
 usage() {
     cat <<USAGE
@@ -19,6 +19,7 @@ usage: scripts/check.sh [CHECK...]
   words     no file holds a left-over marker, a path of one machine, or an address of a package mirror
   size      no file is over 600 lines, no function over 70
   links     links in Markdown lead to files and headings that exist
+  waits     tests and constants that docs/internals names for each wait and each fault are there
 
 Without CHECK, all of them. Installs and changes nothing; scripts/setup.sh installs the tools.
 USAGE
@@ -56,6 +57,8 @@ check_words() {
 check_size() { python3 "$ROOT/scripts/check_size.py"; }
 
 check_links() { python3 "$ROOT/scripts/check_links.py"; }
+
+check_waits() { python3 "$ROOT/scripts/check_waits.py"; }
 
 main() {
     local check wanted=() failed=()

@@ -167,14 +167,18 @@ static int check_header(const struct bc_channel_in *in, const uint8_t *bytes)
 /* 1: the whole frame at `start` is there and its header is good; 0: not yet. */
 static int frame_ready(struct bc_channel_in *in)
 {
-    const uint8_t *bytes = in->data + in->start;
     size_t have = in->end - in->start;
+    const uint8_t *bytes;
 
+    if (have == 0) {
+        return 0; /* there may be no buffer yet */
+    }
+    bytes = in->data + in->start;
     if (in->frame_len == 0) {
         int rc;
 
         if (have < sizeof(in->frame)) {
-            return have > 0 ? check_prefix(bytes, have) : 0;
+            return check_prefix(bytes, have);
         }
         rc = check_header(in, bytes);
         if (rc != 0) {

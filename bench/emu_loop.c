@@ -3,12 +3,13 @@
  * same kinds of memory, chunks and depth, and nothing else. No control channel, no store, no
  * checksums, nobody to answer.
  *
- *   emu_loop [memory=shared|malloc] [ring=BYTES] [depth=TASKS] [chunk=BYTES]
+ *   emu_loop [memory=shared|malloc|huge] [ring=BYTES] [depth=TASKS] [chunk=BYTES]
  *
  *   round COUNT SIZE REQUESTS SEED
  *       Copies REQUESTS times COUNT blocks of SIZE bytes from the host's process, then all of them
- *       back; the tasks of one request are drained before the next one starts. Everything is
- *       checked.
+ *       back; the tasks of one request are drained before the next one starts. The host's process
+ *       overwrites what a request has copied from it before the next one, and the clock stands
+ *       still meanwhile. Everything is checked.
  *
  * Tasks and bufs are made once and only pointed elsewhere, which is the least that the API allows.
  * The loop polls; the host's process sleeps meanwhile. */
@@ -268,12 +269,19 @@ static void run_request(struct engine *engine, bool from_host, uint64_t offset, 
 static uint64_t run(struct engine *engine, bool from_host, uint64_t count, uint64_t size,
                     uint64_t requests)
 {
-    uint64_t begin = bc_harness_now_ns();
+    uint64_t total_ns = 0;
 
     for (uint64_t i = 0; i < requests; i++) {
-        run_request(engine, from_host, i * count * size, count, size);
+        uint64_t offset = i * count * size;
+        uint64_t begin_ns = bc_harness_now_ns();
+
+        run_request(engine, from_host, offset, count, size);
+        total_ns += bc_harness_now_ns() - begin_ns;
+        if (from_host) {
+            bc_host_side_spoil(&engine->host, offset, count * size);
+        }
     }
-    return bc_harness_now_ns() - begin;
+    return total_ns;
 }
 
 static void do_round(struct engine *engine, const char *line)
@@ -301,8 +309,8 @@ static void do_round(struct engine *engine, const char *line)
     if (!bc_ring_check(engine->ring, bytes, seed, 0)) {
         bc_harness_fail("other bytes came from the host");
     }
-    bc_ring_fill(engine->ring, engine->ring_len, seed + 1);
-    bc_host_side_spoil(&engine->host);
+    bc_ring_fill(engine->ring, engine->ring_len, seed + 1, 0);
+    bc_host_side_spoil(&engine->host, 0, engine->ring_len);
     pull_ns = run(engine, false, count, size, requests);
     if (bytes == engine->ring_len && !bc_host_side_check(&engine->host, seed + 1)) {
         bc_harness_fail("other bytes came to the host");
@@ -318,7 +326,7 @@ int main(int argc, char **argv)
     char line[BC_HARNESS_LINE_MAX];
 
     open_engine(&engine, argc, argv);
-    bc_harness_answer("{\"ready\": true}");
+    bc_harness_answer("{\"ready\": true, \"pool\": \"%s\"}", bc_ring_pages(engine.ring));
     while (bc_harness_command(line)) {
         if (strncmp(line, "round ", 6) != 0) {
             bc_harness_fail("%s: no such command", line);

@@ -25,6 +25,8 @@ struct order {
     uint32_t command;
     uint32_t reserved;
     uint64_t seed;
+    uint64_t offset;
+    uint64_t len;
 };
 
 struct hello {
@@ -41,9 +43,9 @@ static void serve(int socket, void *ring, size_t len)
         uint32_t answer = 1;
 
         if (order.command == COMMAND_FILL) {
-            bc_ring_fill(ring, len, order.seed);
+            bc_ring_fill(ring, len, order.seed, 0);
         } else if (order.command == COMMAND_SPOIL) {
-            bc_ring_spoil(ring, len);
+            bc_ring_spoil((uint8_t *)ring + order.offset, order.len);
         } else {
             answer = bc_ring_check(ring, len, order.seed, 0);
         }
@@ -109,9 +111,8 @@ void bc_host_side_start(struct bc_host_side *side, const char *kind, size_t len,
     memcpy(side->desc, hello.desc, sizeof(side->desc));
 }
 
-static uint32_t order(struct bc_host_side *side, enum command command, uint64_t seed)
+static uint32_t give(struct bc_host_side *side, struct order order)
 {
-    struct order order = {.command = (uint32_t)command, .seed = seed};
     uint32_t answer = 0;
 
     if (send(side->socket, &order, sizeof(order), MSG_NOSIGNAL) != (ssize_t)sizeof(order)) {
@@ -123,15 +124,15 @@ static uint32_t order(struct bc_host_side *side, enum command command, uint64_t 
 
 void bc_host_side_fill(struct bc_host_side *side, uint64_t seed)
 {
-    (void)order(side, COMMAND_FILL, seed);
+    (void)give(side, (struct order){.command = COMMAND_FILL, .seed = seed});
 }
 
-void bc_host_side_spoil(struct bc_host_side *side)
+void bc_host_side_spoil(struct bc_host_side *side, uint64_t offset, uint64_t len)
 {
-    (void)order(side, COMMAND_SPOIL, 0);
+    (void)give(side, (struct order){.command = COMMAND_SPOIL, .offset = offset, .len = len});
 }
 
 bool bc_host_side_check(struct bc_host_side *side, uint64_t seed)
 {
-    return order(side, COMMAND_CHECK, seed) == 1;
+    return give(side, (struct order){.command = COMMAND_CHECK, .seed = seed}) == 1;
 }

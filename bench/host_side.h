@@ -29,7 +29,7 @@ void bc_host_side_start(struct bc_host_side *side, const char *kind, size_t len,
                         bc_host_side_export_fn make_desc);
 
 void bc_host_side_fill(struct bc_host_side *side, uint64_t seed);
-void bc_host_side_spoil(struct bc_host_side *side);
+void bc_host_side_spoil(struct bc_host_side *side, uint64_t offset, uint64_t len);
 bool bc_host_side_check(struct bc_host_side *side, uint64_t seed);
 
 #endif

@@ -7,6 +7,7 @@ import re
 import resource
 import time
 
+SECTOR = 512
 BUSY_AT_START = 0.25   # load average, as a share of the processors
 BUSY_MEANWHILE = 0.05  # processor time of others, as a share of all there was
 
@@ -33,6 +34,19 @@ def _file_system(path):
         if (path == mount or path.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
             best, kind = mount, found
     return kind
+
+
+def device_stat(path):
+    """Statistics of the device that a path lies on; None when its file system has no single one."""
+    number = os.stat(path).st_dev
+    stat = "/sys/dev/block/%d:%d/stat" % (os.major(number), os.minor(number))
+    return stat if os.access(stat, os.R_OK) else None
+
+
+def device_bytes(stat):
+    """Read and written since the machine started."""
+    fields = _read(stat).split() if stat else []
+    return (int(fields[2]) + int(fields[6])) * SECTOR if len(fields) > 6 else 0
 
 
 def memory_available():

@@ -3,17 +3,18 @@
 """What a NIXL program gets from a storage plugin: NIXL's own POSIX, or ours. bench/run.py starts it with a Python
 that has the nixl wheel, and drives it like the other programs: a command a line, answered by a line of JSON.
 
-  nixl_posix.py backend=POSIX root=DIR [queue=default|aio|uring|posixaio] [ring=BYTES]
+  nixl_posix.py backend=POSIX root=DIR [queue=default|aio|uring|posixaio] [ring=BYTES] [device=STATFILE]
   nixl_posix.py backend=DOCA_DMA_PROXY addr=HOST:PORT [ring=BYTES]
 
   round COUNT SIZE REQUESTS WINDOW SEED
       Writes REQUESTS requests of COUNT blocks of SIZE bytes, WINDOW of them in flight, then reads them. POSIX:
       each block is a new file, opened with O_DIRECT, registered, and closed inside of the timing, as an object
       store on top of it has to do. DOCA_DMA_PROXY: each block is an object with the fresh key
-      nixl/SEED/0, 1, ... The memory is ordinary memory, registered once. What is still in the ring after the
-      reads is checked.
+      nixl/SEED/0, 1, ... The memory is ordinary memory, registered once, and what was written from is overwritten
+      after every request, as in push_pull.c. What is still in the ring after the reads is checked.
 """
 
+import collections
 import json
 import os
 import resource
@@ -21,9 +22,8 @@ import shutil
 import sys
 import time
 
-LAP_SHIFT = 4096
-LAPS_MAX = 256
 PAGE = 4096
+SECTOR = 512
 STEP = 0x9e3779b97f4a7c15
 REQUEST_SECONDS = 60
 POLL_SECONDS = 0.00005
@@ -44,29 +44,29 @@ class Ring:
 
         self.numpy = numpy
         self.length = length
-        whole = length + LAPS_MAX * LAP_SHIFT
-        raw = numpy.zeros(whole + PAGE, dtype=numpy.uint8)
+        raw = numpy.zeros(length + PAGE, dtype=numpy.uint8)
         start = -raw.ctypes.data % PAGE
-        self.bytes = raw[start:start + whole]
+        self.bytes = raw[start:start + length]
         self.words = self.bytes.view(numpy.uint64)
         self.steps = numpy.arange(self.words.size, dtype=numpy.uint64) * numpy.uint64(STEP)
         self.address = self.bytes.ctypes.data
 
-    def first_word(self, seed):
+    def first_word(self, seed, offset):
         mask = 2 ** 64 - 1
         word = (seed + 1) * 0xbf58476d1ce4e5b9 & mask
-        return self.numpy.uint64(word ^ word >> 31)
+        return self.numpy.uint64((word ^ word >> 31) + offset // 8 * STEP & mask)
 
-    def fill(self, seed):
-        self.numpy.add(self.steps, self.first_word(seed), out=self.words)
+    def fill(self, at, length, seed, offset):
+        """What stands at `offset` in a ring of any length that is filled from `seed`."""
+        self.numpy.add(self.steps[:length // 8], self.first_word(seed, offset),
+                       out=self.words[at // 8:(at + length) // 8])
 
     def spoil(self):
         self.bytes.fill(0xa5)
 
     def check(self, at, length, seed, offset):
         words = self.words[at // 8:(at + length) // 8]
-        wanted = self.steps[offset // 8:(offset + length) // 8] + self.first_word(seed)
-        return bool((words == wanted).all())
+        return bool((words == self.steps[:length // 8] + self.first_word(seed, offset)).all())
 
 
 # --- the two kinds of target --------------------------------------------------------------------
@@ -127,6 +127,19 @@ class Objects:
 
 
 # --- transfers ----------------------------------------------------------------------------------
+class Plan:
+    """Requests of a round, and where in the ring their blocks lie."""
+
+    def __init__(self, count, size, requests, window, ring):
+        self.count, self.size, self.requests, self.window = count, size, requests, window
+        self.lap = ring // (count * size) * count  # blocks
+        if self.lap < count * window:
+            raise Failure("round: the ring is too small for these requests")
+
+    def offset(self, number):
+        return number % self.lap * self.size
+
+
 class Bench:
     def __init__(self, settings):
         os.environ.setdefault("NIXL_LOG_LEVEL", "WARN")
@@ -136,6 +149,7 @@ class Bench:
         if settings.get("backend") not in kinds:
             raise Failure("backend= must be one of %s" % ", ".join(kinds))
         self.target = kinds[settings["backend"]](settings)
+        self.device = settings.get("device")
         self.ring = Ring(int(settings.get("ring", 512 << 20)))
         self.name = "bench"
         self.nixl = nixl_agent(self.name, nixl_agent_config(backends=[]))
@@ -169,47 +183,57 @@ class Bench:
         self.nixl.deregister_memory(registered, backends=self.backends)
         self.target.close(descs)
 
-    def run(self, operation, offset_of, count, size, requests, window):
-        """Nanoseconds on the clock, and of processor time."""
-        flying = []
+    def device_bytes(self):
+        """Read and written; 0 when there is no device."""
+        if self.device is None:
+            return 0
+        with open(self.device, encoding="ascii") as file:
+            fields = file.read().split()
+        return (int(fields[2]) + int(fields[6])) * SECTOR
+
+    def run(self, operation, plan, ended):
+        """Nanoseconds on the clock, and of processor time; bytes of the device. ended(request): after each, inside the timing, since others
+        are still in flight; its processor time is not counted."""
+        flying, aside = collections.deque(), 0.0
+        device = self.device_bytes()
         used = resource.getrusage(resource.RUSAGE_SELF)
         begin = time.monotonic_ns()
-        for request in range(requests):
-            if len(flying) == window:
-                self.finish(flying.pop(0))
-            first = request * count
-            flying.append(self.start(operation, [offset_of(first + i) for i in range(count)], first, size))
-        while flying:
-            self.finish(flying.pop(0))
+        for request in range(plan.requests + plan.window):
+            if request >= plan.window:
+                self.finish(flying.popleft())
+                before = time.thread_time()
+                ended(request - plan.window)
+                aside += time.thread_time() - before
+            if request < plan.requests:
+                first = request * plan.count
+                offsets = [plan.offset(first + i) for i in range(plan.count)]
+                flying.append(self.start(operation, offsets, first, plan.size))
         end = time.monotonic_ns()
         now = resource.getrusage(resource.RUSAGE_SELF)
-        cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
-        return end - begin, int(cpu * 1e9)
+        cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime - aside
+        return end - begin, int(cpu * 1e9), self.device_bytes() - device
 
     def round(self, count, size, requests, window, seed):
-        lap = self.ring.length // (count * size) * count
-        objects = count * requests
-        if lap < count * window or (objects - 1) // lap >= LAPS_MAX:
-            raise Failure("round: the ring is too small for these requests")
+        plan = Plan(count, size, requests, window, self.ring.length)
+        length = count * size
 
-        def push_offset(number):
-            return number % lap * size + number // lap * LAP_SHIFT
-
-        def pull_offset(number):
-            return number % lap * size
+        def overwrite(request):
+            self.ring.fill(plan.offset(request * count), length, seed, request * length + plan.lap * size)
 
         self.target.begin(seed)
-        self.ring.fill(seed)
-        push_ns, push_cpu_ns = self.run("WRITE", push_offset, count, size, requests, window)
+        self.ring.fill(0, self.ring.length, seed, 0)
+        push_ns, push_cpu_ns, push_device_bytes = self.run("WRITE", plan, overwrite)
         self.ring.spoil()
-        pull_ns, pull_cpu_ns = self.run("READ", pull_offset, count, size, requests, window)
-        checked = min(objects, lap)
+        pull_ns, pull_cpu_ns, pull_device_bytes = self.run("READ", plan, lambda request: None)
+        objects = count * requests
+        checked = min(objects, plan.lap)
         for number in range(objects - checked, objects):
-            if not self.ring.check(pull_offset(number), size, seed, push_offset(number)):
+            if not self.ring.check(plan.offset(number), size, seed, number * size):
                 raise Failure("block %d came back with other bytes" % number)
         self.target.end()
         return {"bytes": objects * size, "checked": checked * size, "push_ns": push_ns, "push_cpu_ns": push_cpu_ns,
-                "pull_ns": pull_ns, "pull_cpu_ns": pull_cpu_ns}
+                "push_device_bytes": push_device_bytes, "pull_ns": pull_ns, "pull_cpu_ns": pull_cpu_ns,
+                "pull_device_bytes": pull_device_bytes}
 
 
 def main():

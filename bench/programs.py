@@ -15,6 +15,7 @@ START_SECONDS = 60
 ANSWER_SECONDS = 300
 STOP_SECONDS = 30
 ADDRESS = re.compile(r"listening on (\S+:\d+)")
+PAGES = re.compile(r"reserved 2 MiB pages|transparent huge pages|4 KiB pages")
 
 
 class Failure(Exception):
@@ -30,7 +31,7 @@ def clean_environment(world, **more):
     return environment
 
 
-def _end(process, number):
+def end_process(process, number):
     """The exit status; after STOP_SECONDS it is killed."""
     if process.poll() is None:
         process.send_signal(number)
@@ -61,18 +62,22 @@ class Program:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                             env=environment)
         try:
-            self._answer(START_SECONDS)
+            self.ready = self._answer(START_SECONDS)  # what it said of itself
         except BaseException:
             self.close()
             raise
 
     def ask(self, *words, seconds=ANSWER_SECONDS):
+        self.tell(*words)
+        return self._answer(seconds)
+
+    def tell(self, *words):
+        """A command that is answered only after the next one."""
         try:
             self.process.stdin.write((" ".join(str(word) for word in words) + "\n").encode())
             self.process.stdin.flush()
         except OSError:
             raise Failure("%s ended by itself%s" % (self.name, _tail(self.log))) from None
-        return self._answer(seconds)
 
     def _answer(self, seconds):
         deadline = time.monotonic() + seconds
@@ -98,7 +103,7 @@ class Program:
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _end(self.process, signal.SIGKILL)
+            end_process(self.process, signal.SIGKILL)
         self.process.stdout.close()
 
     def __enter__(self):
@@ -122,21 +127,30 @@ class Agent:
         try:
             self.address = self._wait_address()
         except BaseException:
-            _end(self.process, signal.SIGKILL)
+            end_process(self.process, signal.SIGKILL)
             raise
 
     def _wait_address(self):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with open(self.log, "rb") as file:
-                file.seek(self.log_start)
-                found = ADDRESS.search(file.read().decode(errors="replace"))
+            found = ADDRESS.search(self._logged())
             if found:
                 return found.group(1)
             if self.process.poll() is not None:
                 raise Failure("the agent did not start%s" % _tail(self.log))
             time.sleep(0.01)
         raise Failure("the agent does not listen after %d s" % START_SECONDS)
+
+    def _logged(self):
+        with open(self.log, "rb") as file:
+            file.seek(self.log_start)
+            return file.read().decode(errors="replace")
+
+    @property
+    def pages(self):
+        """Of its staging memory, as its log tells."""
+        found = PAGES.search(self._logged())
+        return found.group(0) if found else "unknown pages"
 
     @property
     def pid(self):
@@ -146,7 +160,7 @@ class Agent:
         return self
 
     def __exit__(self, *_):
-        _end(self.process, signal.SIGTERM)
+        end_process(self.process, signal.SIGTERM)
 
 
 def run_fio(arguments, seconds=ANSWER_SECONDS):

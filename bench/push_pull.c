@@ -3,128 +3,71 @@
  * pulls through libbluecache and tells how long it took, and how much processor time it and the
  * agent used.
  *
- *   push_pull addr=HOST:PORT [memory=shared|malloc] [ring=BYTES] [agent=PID]
+ *   push_pull addr=HOST:PORT [memory=shared|malloc|huge] [ring=BYTES] [agent=PID] [device=STATFILE]
  *
  *   round COUNT SIZE REQUESTS WINDOW SEED CHECK
  *       Pushes REQUESTS requests of COUNT objects of SIZE bytes, WINDOW of them in flight, under
- *       the fresh keys bench/SEED/0, 1, ..., then pulls them. One clock runs from the first submit
- *       to the last completion of each. CHECK 1 looks at every object (and stops between two laps
- *       of the ring to do so), CHECK 0 at those that are still in the ring at the end, which are
- *       all of them when the ring holds that many.
+ *       the fresh keys bench/SEED/0, 1, ..., then pulls them. CHECK 1 looks at every object that
+ *       came back (and stops between two laps of the ring to do so), CHECK 0 at those that are
+ *       still in the ring at the end, which are all of them when the ring holds that many.
+ *   push COUNT SIZE REQUESTS WINDOW SEED
+ *       The first half of a round.
+ *   check PREFIX SIZE OBJECTS STRIDE SEED
+ *       Pulls the objects PREFIX0, PREFIX<STRIDE>, ... below OBJECTS of a push of another process,
+ *       and looks at their bytes.
  *   remove PREFIX COUNT
  *       Removes the objects PREFIX0, PREFIX1, ..., those that are not there too.
  *   latency PULLS SIZE wait|spin SEED
  *       Pulls one object at a time, each from and to memory that was not touched lately.
+ *   load SIZE WINDOW
+ *       Pushes objects of SIZE bytes, a request each, WINDOW in flight, until the next line comes.
  *
- * More objects than the ring holds: each lap takes its data a page further on, so that all contents
- * differ though the ring is filled once. */
-#include <errno.h>
+ * As soon as a push completed, the memory that it came from is overwritten, with what it is to hold
+ * in the next lap: an agent that read late would store wrong bytes. With one request in flight the
+ * clocks stand still meanwhile; with several they run, since the others go on. The processor time
+ * of the overwriting is never counted. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <bluecache/bluecache.h>
+#include <time.h>
 
 #include "harness.h"
 #include "ring.h"
+#include "subject.h"
 
-#define WAIT_MS      UINT64_C(60000)
-#define KEY_ROOM     48u
 #define WINDOW_MAX   64u
-#define LAP_SHIFT    UINT64_C(4096)
-#define LAPS_MAX     UINT64_C(256)
 #define REMOVE_BATCH 1024u
-
-struct subject {
-    struct bc_client *client;
-    struct bc_memory *memory;
-    uint8_t *ring;
-    uint64_t ring_len;
-    pid_t agent;
-    uint64_t latency_seed; /* 0: its objects are not there yet */
-    uint64_t latency_next;
-};
+#define CHECK_BATCH  1024u
 
 /* One command `round`. */
 struct round {
-    struct subject *subject;
+    struct bc_subject *subject;
     uint64_t count;
     uint64_t size;
     uint64_t requests;
     uint64_t window;
     uint64_t seed;
     uint64_t lap_requests; /* that the ring holds */
+    uint64_t spent_ns;     /* processor time of overwriting */
     struct bc_entry *entries;
-    char (*keys)[KEY_ROOM];
-};
-
-struct used {
-    uint64_t ns;
-    uint64_t cpu_ns;
-    uint64_t agent_cpu_ns;
+    char (*keys)[BC_SUBJECT_KEY_ROOM];
 };
 
 /* ---- requests ------------------------------------------------------------------------------- */
 
-static struct used now(const struct subject *subject)
-{
-    return (struct used){.cpu_ns = bc_harness_cpu_ns(),
-                         .agent_cpu_ns = bc_harness_cpu_of_ns(subject->agent),
-                         .ns = bc_harness_now_ns()};
-}
-
-static void add_since(struct used *total, const struct subject *subject, struct used begin)
-{
-    uint64_t end_ns = bc_harness_now_ns();
-    struct used end = now(subject);
-
-    total->ns += end_ns - begin.ns;
-    total->cpu_ns += end.cpu_ns - begin.cpu_ns;
-    total->agent_cpu_ns += end.agent_cpu_ns - begin.agent_cpu_ns;
-}
-
-static struct bc_request *submit(struct subject *subject, enum bc_op op,
-                                 const struct bc_entry *entries, uint64_t count)
-{
-    struct bc_request *request = NULL;
-    int rc = bc_submit(subject->client, op, entries, count, NULL, &request);
-
-    if (rc != 0) {
-        bc_harness_fail("bc_submit: %s", strerror(-rc));
-    }
-    return request;
-}
-
-static void finish(struct bc_request *request)
-{
-    enum bc_status status = bc_request_wait(request, WAIT_MS);
-
-    if (status != BC_STATUS_OK) {
-        bc_harness_fail("a request ended as: %s", bc_status_text(status));
-    }
-    (void)bc_request_free(request);
-}
-
-static uint64_t push_offset(const struct round *round, uint64_t object)
-{
-    uint64_t lap_objects = round->lap_requests * round->count;
-
-    return object % lap_objects * round->size + object / lap_objects * LAP_SHIFT;
-}
-
-static uint64_t pull_offset(const struct round *round, uint64_t object)
+static uint64_t ring_offset(const struct round *round, uint64_t object)
 {
     return object % (round->lap_requests * round->count) * round->size;
 }
 
-static void prepare(struct round *round, enum bc_op op)
+static void prepare(struct round *round)
 {
     for (uint64_t i = 0; i < round->requests * round->count; i++) {
         struct bc_entry *entry = &round->entries[i];
 
         entry->memory = round->subject->memory;
-        entry->memory_offset = op == BC_PUSH ? push_offset(round, i) : pull_offset(round, i);
+        entry->memory_offset = ring_offset(round, i);
         entry->length = round->size;
         entry->key = round->keys[i];
         entry->key_len = (size_t)snprintf(round->keys[i], sizeof(round->keys[i]),
@@ -132,24 +75,81 @@ static void prepare(struct round *round, enum bc_op op)
     }
 }
 
-static void run(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
-                struct used *total)
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec used = {0};
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * BC_HARNESS_NS_PER_S + (uint64_t)used.tv_nsec;
+}
+
+static void overwrite(struct round *round, uint64_t request)
+{
+    uint64_t len = round->count * round->size;
+    uint64_t begin_ns = thread_cpu_ns();
+
+    bc_ring_fill(round->subject->ring + request % round->lap_requests * len, len, round->seed,
+                 (request + round->lap_requests) * len);
+    round->spent_ns += thread_cpu_ns() - begin_ns;
+}
+
+static void run_one_by_one(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
+                           struct bc_subject_used *total)
+{
+    for (uint64_t i = first; i < first + requests; i++) {
+        struct bc_subject_used begin = bc_subject_now(round->subject);
+
+        bc_subject_finish(
+            bc_subject_submit(round->subject, op, &round->entries[i * round->count], round->count));
+        bc_subject_add_since(total, round->subject, &begin);
+        if (op == BC_PUSH) {
+            overwrite(round, i);
+        }
+    }
+}
+
+static void end_oldest(struct round *round, struct bc_request **flying, enum bc_op op,
+                       uint64_t first, uint64_t request)
+{
+    bc_subject_finish(flying[request % round->window]);
+    if (op == BC_PUSH) {
+        overwrite(round, first + request);
+    }
+}
+
+static void run_overlapped(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
+                           struct bc_subject_used *total)
 {
     struct bc_request *flying[WINDOW_MAX];
     uint64_t done = 0;
-    struct used begin = now(round->subject);
+    uint64_t spent_ns = round->spent_ns;
+    struct bc_subject_used begin = bc_subject_now(round->subject);
 
     for (uint64_t i = 0; i < requests; i++) {
         if (i - done == round->window) {
-            finish(flying[done++ % round->window]);
+            end_oldest(round, flying, op, first, done++);
         }
-        flying[i % round->window] =
-            submit(round->subject, op, &round->entries[(first + i) * round->count], round->count);
+        flying[i % round->window] = bc_subject_submit(
+            round->subject, op, &round->entries[(first + i) * round->count], round->count);
     }
     while (done < requests) {
-        finish(flying[done++ % round->window]);
+        end_oldest(round, flying, op, first, done++);
     }
-    add_since(total, round->subject, begin);
+    bc_subject_add_since(total, round->subject, &begin);
+    total->cpu_ns -= round->spent_ns - spent_ns;
+}
+
+static void run(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
+                struct bc_subject_used *total)
+{
+    uint64_t device_bytes = bc_subject_device_bytes(round->subject);
+
+    if (round->window == 1) {
+        run_one_by_one(round, op, first, requests, total);
+    } else {
+        run_overlapped(round, op, first, requests, total);
+    }
+    total->device_bytes += bc_subject_device_bytes(round->subject) - device_bytes;
 }
 
 /* ---- round ---------------------------------------------------------------------------------- */
@@ -157,21 +157,20 @@ static void run(struct round *round, enum bc_op op, uint64_t first, uint64_t req
 static void check(const struct round *round, uint64_t first, uint64_t objects)
 {
     for (uint64_t i = first; i < first + objects; i++) {
-        if (!bc_ring_check(round->subject->ring + pull_offset(round, i), round->size, round->seed,
-                           push_offset(round, i))) {
+        if (!bc_ring_check(round->subject->ring + ring_offset(round, i), round->size, round->seed,
+                           i * round->size)) {
             bc_harness_fail("object %" PRIu64 " came back with other bytes", i);
         }
     }
 }
 
 /* Returns how many objects it looked at. */
-static uint64_t pull(struct round *round, bool check_all, struct used *total)
+static uint64_t pull(struct round *round, bool check_all, struct bc_subject_used *total)
 {
     uint64_t left = round->requests;
     uint64_t first = 0;
     uint64_t last;
 
-    prepare(round, BC_PULL);
     bc_ring_spoil(round->subject->ring, round->subject->ring_len);
     if (!check_all) {
         run(round, BC_PULL, 0, round->requests, total);
@@ -200,8 +199,7 @@ static void open_round(struct round *round)
         bc_harness_fail("round: a number is out of range");
     }
     round->lap_requests = round->subject->ring_len / lap_len;
-    if (round->lap_requests < round->window ||
-        (round->requests - 1) / round->lap_requests >= LAPS_MAX) {
+    if (round->lap_requests < round->window) {
         bc_harness_fail("round: the ring is too small for these requests");
     }
     round->entries = calloc(objects, sizeof(*round->entries));
@@ -209,13 +207,27 @@ static void open_round(struct round *round)
     if (round->entries == NULL || round->keys == NULL) {
         bc_harness_fail("no memory for %" PRIu64 " entries", objects);
     }
+    prepare(round);
 }
 
-static void do_round(struct subject *subject, const char *line)
+static void push(struct round *round, struct bc_subject_used *total)
+{
+    open_round(round);
+    bc_ring_fill(round->subject->ring, round->subject->ring_len, round->seed, 0);
+    run(round, BC_PUSH, 0, round->requests, total);
+}
+
+static void close_round(struct round *round)
+{
+    free(round->entries);
+    free(round->keys);
+}
+
+static void do_round(struct bc_subject *subject, const char *line)
 {
     struct round round = {.subject = subject};
-    struct used push_used = {0};
-    struct used pull_used = {0};
+    struct bc_subject_used in = {0};
+    struct bc_subject_used out = {0};
     uint64_t checked;
     unsigned check_all;
 
@@ -224,34 +236,106 @@ static void do_round(struct subject *subject, const char *line)
                &check_all) != 6) {
         bc_harness_fail("round takes six numbers");
     }
-    open_round(&round);
-    prepare(&round, BC_PUSH);
-    bc_ring_fill(subject->ring, subject->ring_len + LAPS_MAX * LAP_SHIFT, round.seed);
-    run(&round, BC_PUSH, 0, round.requests, &push_used);
-    checked = pull(&round, check_all != 0, &pull_used);
-    bc_harness_answer("{\"bytes\": %" PRIu64 ", \"checked\": %" PRIu64 ", \"push_ns\": %" PRIu64
-                      ", \"push_cpu_ns\": %" PRIu64 ", \"push_agent_cpu_ns\": %" PRIu64
-                      ", \"pull_ns\": %" PRIu64 ", \"pull_cpu_ns\": %" PRIu64
-                      ", \"pull_agent_cpu_ns\": %" PRIu64 "}",
-                      round.count * round.requests * round.size, checked * round.size, push_used.ns,
-                      push_used.cpu_ns, push_used.agent_cpu_ns, pull_used.ns, pull_used.cpu_ns,
-                      pull_used.agent_cpu_ns);
-    free(round.entries);
-    free(round.keys);
+    push(&round, &in);
+    checked = pull(&round, check_all != 0, &out);
+    bc_harness_answer(
+        "{\"bytes\": %" PRIu64 ", \"checked\": %" PRIu64 ", \"push_ns\": %" PRIu64
+        ", \"push_cpu_ns\": %" PRIu64 ", \"push_agent_cpu_ns\": %" PRIu64
+        ", \"push_device_bytes\": %" PRIu64 ", \"pull_ns\": %" PRIu64 ", \"pull_cpu_ns\": %" PRIu64
+        ", \"pull_agent_cpu_ns\": %" PRIu64 ", \"pull_device_bytes\": %" PRIu64 "}",
+        round.count * round.requests * round.size, checked * round.size, in.ns, in.cpu_ns,
+        in.agent_cpu_ns, in.device_bytes, out.ns, out.cpu_ns, out.agent_cpu_ns, out.device_bytes);
+    close_round(&round);
+}
+
+static void do_push(struct bc_subject *subject, const char *line)
+{
+    struct round round = {.subject = subject};
+    struct bc_subject_used used = {0};
+
+    if (sscanf(line, "push %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &round.count,
+               &round.size, &round.requests, &round.window, &round.seed) != 5) {
+        bc_harness_fail("push takes five numbers");
+    }
+    push(&round, &used);
+    bc_harness_answer("{\"bytes\": %" PRIu64 ", \"push_ns\": %" PRIu64 "}",
+                      round.count * round.requests * round.size, used.ns);
+    close_round(&round);
+}
+
+/* ---- check ---------------------------------------------------------------------------------- */
+
+struct looked_at {
+    char prefix[BC_SUBJECT_KEY_ROOM / 2];
+    uint64_t size;
+    uint64_t objects;
+    uint64_t stride;
+    uint64_t seed;
+};
+
+/* Objects first, first + stride, ...: as many as `batch`. Returns how many there were. */
+static uint64_t check_some(struct bc_subject *subject, const struct looked_at *what, uint64_t first,
+                           uint64_t batch)
+{
+    static char keys[CHECK_BATCH][BC_SUBJECT_KEY_ROOM];
+    static struct bc_entry entries[CHECK_BATCH];
+    uint64_t count = 0;
+
+    for (uint64_t i = first; i < what->objects && count < batch; i += what->stride, count++) {
+        entries[count] = (struct bc_entry){
+            .memory = subject->memory,
+            .memory_offset = count * what->size,
+            .length = what->size,
+            .key = keys[count],
+            .key_len =
+                (size_t)snprintf(keys[count], sizeof(keys[count]), "%s%" PRIu64, what->prefix, i),
+        };
+    }
+    bc_ring_spoil(subject->ring, count * what->size);
+    bc_subject_finish(bc_subject_submit(subject, BC_PULL, entries, count));
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t object = first + i * what->stride;
+
+        if (!bc_ring_check(subject->ring + i * what->size, what->size, what->seed,
+                           object * what->size)) {
+            bc_harness_fail("another process finds wrong bytes in object %" PRIu64, object);
+        }
+    }
+    return count;
+}
+
+static void do_check(struct bc_subject *subject, const char *line)
+{
+    struct looked_at what;
+    uint64_t batch;
+    uint64_t checked = 0;
+
+    if (sscanf(line, "check %23s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, what.prefix,
+               &what.size, &what.objects, &what.stride, &what.seed) != 5 ||
+        what.size == 0 || what.size > subject->ring_len || what.stride == 0) {
+        bc_harness_fail("check takes a prefix and four numbers");
+    }
+    batch =
+        subject->ring_len / what.size < CHECK_BATCH ? subject->ring_len / what.size : CHECK_BATCH;
+    for (uint64_t first = 0; first < what.objects; first += batch * what.stride) {
+        checked += check_some(subject, &what, first, batch);
+    }
+    bc_harness_answer("{\"checked\": %" PRIu64 "}", checked);
 }
 
 /* ---- remove --------------------------------------------------------------------------------- */
 
-static void remove_some(struct subject *subject, const char *prefix, uint64_t first, uint64_t count)
+static void remove_some(struct bc_subject *subject, const char *prefix, uint64_t first,
+                        uint64_t count)
 {
-    static char names[REMOVE_BATCH][KEY_ROOM];
+    static char names[REMOVE_BATCH][BC_SUBJECT_KEY_ROOM];
     struct bc_key keys[REMOVE_BATCH];
     int rc;
 
     for (uint64_t i = 0; i < count; i++) {
         keys[i] = (struct bc_key){
             .data = names[i],
-            .len = (size_t)snprintf(names[i], KEY_ROOM, "%s%" PRIu64, prefix, first + i)};
+            .len = (size_t)snprintf(names[i], sizeof(names[i]), "%s%" PRIu64, prefix, first + i)};
     }
     rc = bc_remove(subject->client, keys, count, 0, NULL);
     if (rc != 0) {
@@ -259,9 +343,9 @@ static void remove_some(struct subject *subject, const char *prefix, uint64_t fi
     }
 }
 
-static void do_remove(struct subject *subject, const char *line)
+static void do_remove(struct bc_subject *subject, const char *line)
 {
-    char prefix[KEY_ROOM / 2];
+    char prefix[BC_SUBJECT_KEY_ROOM / 2];
     uint64_t objects;
 
     if (sscanf(line, "remove %23s %" SCNu64, prefix, &objects) != 2) {
@@ -274,142 +358,41 @@ static void do_remove(struct subject *subject, const char *line)
     bc_harness_answer("{\"removed\": %" PRIu64 "}", objects);
 }
 
-/* ---- latency -------------------------------------------------------------------------------- */
-
-static void latency_entry(const struct subject *subject, uint64_t object, uint64_t size,
-                          char key[KEY_ROOM], struct bc_entry *entry)
-{
-    *entry =
-        (struct bc_entry){.memory = subject->memory,
-                          .memory_offset = object * size,
-                          .length = size,
-                          .key = key,
-                          .key_len = (size_t)snprintf(key, KEY_ROOM, "latency/%" PRIu64 "/%" PRIu64,
-                                                      subject->latency_seed, object)};
-}
-
-static void push_for_latency(struct subject *subject, uint64_t objects, uint64_t size,
-                             uint64_t seed)
-{
-    subject->latency_seed = seed;
-    bc_ring_fill(subject->ring, subject->ring_len, seed);
-    for (uint64_t i = 0; i < objects; i++) {
-        char key[KEY_ROOM];
-        struct bc_entry entry;
-
-        latency_entry(subject, i, size, key, &entry);
-        finish(submit(subject, BC_PUSH, &entry, 1));
-    }
-}
-
-/* Time from the call of bc_submit to the known end, in nanoseconds. */
-static uint64_t pull_one(struct subject *subject, const struct bc_entry *entry, bool spin)
-{
-    uint64_t begin = bc_harness_now_ns();
-    struct bc_request *request = submit(subject, BC_PULL, entry, 1);
-    uint64_t end;
-
-    while (spin && bc_request_test(request) == BC_STATUS_IN_PROGRESS &&
-           bc_harness_now_ns() - begin < WAIT_MS * 1000000) {}
-    finish(request);
-    end = bc_harness_now_ns();
-    return end - begin;
-}
-
-static void do_latency(struct subject *subject, const char *line)
-{
-    uint64_t pulls;
-    uint64_t size;
-    uint64_t seed;
-    uint64_t objects;
-    uint64_t *samples;
-    char mode[8];
-
-    if (sscanf(line, "latency %" SCNu64 " %" SCNu64 " %7s %" SCNu64, &pulls, &size, mode, &seed) !=
-            4 ||
-        pulls == 0 || size == 0 || size % 8 != 0 || seed == 0 || size > subject->ring_len) {
-        bc_harness_fail("latency takes a number, a size, wait or spin, and a seed");
-    }
-    objects = subject->ring_len / size;
-    samples = calloc(pulls, sizeof(*samples));
-    if (samples == NULL) {
-        bc_harness_fail("no memory for %" PRIu64 " samples", pulls);
-    }
-    if (subject->latency_seed != seed) {
-        push_for_latency(subject, objects, size, seed);
-    }
-    bc_ring_spoil(subject->ring, subject->ring_len);
-    for (uint64_t i = 0; i < pulls; i++) {
-        uint64_t object = (subject->latency_next + i) % objects;
-        char key[KEY_ROOM];
-        struct bc_entry entry;
-
-        latency_entry(subject, object, size, key, &entry);
-        samples[i] = pull_one(subject, &entry, strcmp(mode, "spin") == 0);
-    }
-    for (uint64_t i = 0; i < pulls && i < objects; i++) {
-        uint64_t offset = (subject->latency_next + i) % objects * size;
-
-        if (!bc_ring_check(subject->ring + offset, size, seed, offset)) {
-            bc_harness_fail("pull %" PRIu64 " brought other bytes", i);
-        }
-    }
-    subject->latency_next = (subject->latency_next + pulls) % objects;
-    bc_harness_answer(
-        "{\"samples\": %" PRIu64 ", \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 "}", pulls,
-        bc_harness_percentile(samples, pulls, 500), bc_harness_percentile(samples, pulls, 990));
-    free(samples);
-}
-
 /* ---- main ----------------------------------------------------------------------------------- */
 
-static void open_subject(struct subject *subject, int argc, char **argv)
+static void obey(struct bc_subject *subject, const char *line)
 {
-    struct bc_client_options options = {
-        .dpu_addr = bc_harness_text(argc, argv, "addr", NULL),
-        .name = "bench",
+    static const struct {
+        const char *word;
+        void (*run)(struct bc_subject *subject, const char *line);
+    } commands[] = {
+        {"round ", do_round},   {"push ", do_push},           {"check ", do_check},
+        {"remove ", do_remove}, {"latency ", bc_latency_run}, {"load ", bc_latency_load},
     };
-    const char *kind = bc_harness_text(argc, argv, "memory", "shared");
-    struct bc_error error = {{0}};
-    uint64_t memory_len;
-    int rc;
 
-    subject->ring_len = bc_harness_number(argc, argv, "ring", 512 * BC_HARNESS_MIB);
-    subject->agent = (pid_t)bc_harness_number(argc, argv, "agent", 0);
-    memory_len = subject->ring_len + LAPS_MAX * LAP_SHIFT;
-    subject->ring = bc_ring_alloc(kind, memory_len);
-    rc = bc_client_open(&options, &subject->client, &error);
-    if (rc != 0) {
-        bc_harness_fail("bc_client_open: %s", error.text);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strncmp(line, commands[i].word, strlen(commands[i].word)) == 0) {
+            commands[i].run(subject, line);
+            return;
+        }
     }
-    rc = bc_memory_register(subject->client, subject->ring, memory_len, BC_MEMORY_HOST, 0,
-                            &subject->memory);
-    if (rc != 0) {
-        bc_harness_fail("bc_memory_register: %s", strerror(-rc));
-    }
+    bc_harness_fail("%s: no such command", line);
 }
 
 int main(int argc, char **argv)
 {
-    struct subject subject = {0};
+    struct bc_subject subject = {0};
     char line[BC_HARNESS_LINE_MAX];
 
-    open_subject(&subject, argc, argv);
-    bc_harness_answer("{\"ready\": true}");
+    subject.agent = (pid_t)bc_harness_number(argc, argv, "agent", 0);
+    subject.device = bc_harness_text(argc, argv, "device", NULL);
+    bc_subject_open(&subject, bc_harness_text(argc, argv, "addr", NULL),
+                    bc_harness_text(argc, argv, "memory", "shared"),
+                    bc_harness_number(argc, argv, "ring", 512 * BC_HARNESS_MIB));
+    bc_harness_answer("{\"ready\": true, \"memory\": \"%s\"}", bc_ring_pages(subject.ring));
     while (bc_harness_command(line)) {
-        if (strncmp(line, "round ", 6) == 0) {
-            do_round(&subject, line);
-        } else if (strncmp(line, "remove ", 7) == 0) {
-            do_remove(&subject, line);
-        } else if (strncmp(line, "latency ", 8) == 0) {
-            do_latency(&subject, line);
-        } else {
-            bc_harness_fail("%s: no such command", line);
-        }
+        obey(&subject, line);
     }
-    if (bc_memory_unregister(subject.client, subject.memory) != 0 ||
-        bc_client_close(subject.client) != 0) {
-        return EXIT_FAILURE;
-    }
+    bc_subject_close(&subject);
     return EXIT_SUCCESS;
 }

@@ -2,12 +2,13 @@
 /* raw_copy.c - the same bytes moved by nothing but one thread's copy routine, in pieces of the same
  * size: what the memory of this machine gives.
  *
- *   raw_copy [memory=shared|malloc] [ring=BYTES] [chunk=BYTES]
+ *   raw_copy [memory=shared|malloc|huge] [ring=BYTES] [chunk=BYTES]
  *
  *   round COUNT SIZE REQUESTS SEED ROUTINE
  *       ROUTINE memcpy: the C library's; emulation: the one of the emulation's engine threads; both
- *       need memory=shared. system: process_vm_readv and process_vm_writev on another process's
- *       memory, the only way to ordinary memory; needs memory=malloc. */
+ *       need memory=shared or huge. system: process_vm_readv and process_vm_writev on another process's
+ *       memory, the only way to ordinary memory; needs memory=malloc. The host's side of what a
+ *       request copied is overwritten before the next one, and the clock stands still meanwhile. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,18 +95,18 @@ static copy_fn routine_named(const struct copier *copier, const char *name)
 static void host_fill(struct copier *copier, uint64_t seed)
 {
     if (copier->shared != NULL) {
-        bc_ring_fill(copier->shared, copier->ring_len, seed);
+        bc_ring_fill(copier->shared, copier->ring_len, seed, 0);
     } else {
         bc_host_side_fill(&copier->host, seed);
     }
 }
 
-static void host_spoil(struct copier *copier)
+static void host_spoil(struct copier *copier, uint64_t offset, uint64_t len)
 {
     if (copier->shared != NULL) {
-        bc_ring_spoil(copier->shared, copier->ring_len);
+        bc_ring_spoil(copier->shared + offset, len);
     } else {
-        bc_host_side_spoil(&copier->host);
+        bc_host_side_spoil(&copier->host, offset, len);
     }
 }
 
@@ -115,19 +116,26 @@ static bool host_check(struct copier *copier, uint64_t seed)
                                   : bc_host_side_check(&copier->host, seed);
 }
 
-static struct used run(const struct copier *copier, copy_fn copy, bool from_host, uint64_t bytes,
-                       uint64_t size)
+static struct used run(struct copier *copier, copy_fn copy, bool from_host, uint64_t size,
+                       uint64_t requests, uint64_t request_len)
 {
     uint64_t piece = size < copier->chunk ? size : copier->chunk;
-    uint64_t begin_cpu_ns = bc_harness_cpu_ns();
-    uint64_t begin_ns = bc_harness_now_ns();
-    struct used used;
+    struct used used = {0};
 
-    for (uint64_t at = 0; at < bytes; at += piece) {
-        copy(copier, from_host, at, bytes - at < piece ? bytes - at : piece);
+    for (uint64_t i = 0; i < requests; i++) {
+        uint64_t end = (i + 1) * request_len;
+        uint64_t begin_cpu_ns = bc_harness_cpu_ns();
+        uint64_t begin_ns = bc_harness_now_ns();
+
+        for (uint64_t at = i * request_len; at < end; at += piece) {
+            copy(copier, from_host, at, end - at < piece ? end - at : piece);
+        }
+        used.ns += bc_harness_now_ns() - begin_ns;
+        used.cpu_ns += bc_harness_cpu_ns() - begin_cpu_ns;
+        if (from_host) {
+            host_spoil(copier, i * request_len, request_len);
+        }
     }
-    used.ns = bc_harness_now_ns() - begin_ns;
-    used.cpu_ns = bc_harness_cpu_ns() - begin_cpu_ns;
     return used;
 }
 
@@ -155,13 +163,13 @@ static void do_round(struct copier *copier, const char *line)
     /* In this order: the caches hold the source, as after an application has made its data. */
     bc_ring_spoil(copier->ring, copier->ring_len);
     host_fill(copier, seed);
-    push = run(copier, copy, true, bytes, size);
+    push = run(copier, copy, true, size, requests, count * size);
     if (!bc_ring_check(copier->ring, bytes, seed, 0)) {
         bc_harness_fail("other bytes came from the host");
     }
-    bc_ring_fill(copier->ring, copier->ring_len, seed + 1);
-    host_spoil(copier);
-    pull = run(copier, copy, false, bytes, size);
+    bc_ring_fill(copier->ring, copier->ring_len, seed + 1, 0);
+    host_spoil(copier, 0, copier->ring_len);
+    pull = run(copier, copy, false, size, requests, count * size);
     if (bytes == copier->ring_len && !host_check(copier, seed + 1)) {
         bc_harness_fail("other bytes came to the host");
     }
@@ -187,7 +195,7 @@ int main(int argc, char **argv)
         copier.shared = bc_ring_alloc(kind, copier.ring_len);
     }
     copier.ring = bc_ring_alloc_pool(copier.ring_len);
-    bc_harness_answer("{\"ready\": true}");
+    bc_harness_answer("{\"ready\": true, \"pool\": \"%s\"}", bc_ring_pages(copier.ring));
     while (bc_harness_command(line)) {
         if (strncmp(line, "round ", 6) != 0) {
             bc_harness_fail("%s: no such command", line);

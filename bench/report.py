@@ -10,8 +10,9 @@ NOTE = ("These are ratios between neighbours in time on one machine; the columns
 PAIRS_MIN = 5
 
 
-def make_row(part, what, against, unit, ours, theirs, better, aim=None):
-    """ours, theirs: numbers in `unit`, pair by pair. aim: (what it is about: ratio or value, relation, number)."""
+def make_row(part, what, against, unit, ours, theirs, better, aim=None, *, subject="BlueCache", note=None):
+    """ours, theirs: numbers in `unit`, pair by pair. aim: (what it is about: ratio or value, relation, number).
+    subject: what is measured, when it is not BlueCache. note: what a reader must know of this row."""
     ratios = [one / other for one, other in zip(ours, theirs)]
     row = {
         "part": part,
@@ -24,6 +25,9 @@ def make_row(part, what, against, unit, ours, theirs, better, aim=None):
         "peer": statistics.median(theirs),
         "ratio": {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)},
         "aim": None,
+        "subject": subject,
+        "note": note,
+        "rounds": {"bluecache": ours, "peer": theirs},
     }
     if aim is not None:
         about, relation, number = aim
@@ -49,6 +53,32 @@ def _cells(row):
 
 
 HEAD = ("what", "against", "BlueCache", "the other", "ratio (of all pairs)", "aim")
+
+
+def rounds(rows):
+    """Lines: minimum, median and maximum of the rounds, once for each of those that were measured."""
+    known = {}
+    for row in rows:
+        for who, key in ((row["subject"], "bluecache"), (row["against"], "peer")):
+            known.setdefault((row["part"], row["what"], who, row["unit"]), row["rounds"][key])
+    return ["%s: %s: %s: min %s, median %s, max %s %s"
+            % (part, what, who, _number(min(values)), _number(statistics.median(values)), _number(max(values)), unit)
+            for (part, what, who, unit), values in known.items()]
+
+
+def notes(rows):
+    """Lines, a note once for the rows that share it."""
+    known = {}
+    for row in rows:
+        if row["note"] is not None:
+            known.setdefault((row["part"], row["note"]), []).append("%s against %s" % (row["what"], row["against"]))
+    return ["note: %s, %s: %s" % (part, "; ".join(whats) if len(whats) < 4 else "%d rows" % len(whats), note)
+            for (part, note), whats in known.items()]
+
+
+def summary(rows):
+    aims = [row["aim"]["met"] for row in rows if row["aim"] is not None]
+    return "aims: %d of %d met" % (sum(aims), len(aims))
 
 
 def table(rows):

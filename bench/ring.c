@@ -3,6 +3,8 @@
  * run. */
 #include "ring.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,6 +21,7 @@
 #define HUGE_PAGE_LEN ((size_t)2 << 20)
 #define STEP          UINT64_C(0x9e3779b97f4a7c15) /* odd: words repeat only after 2^64 of them */
 #define SPOILT        0xa5
+#define RESERVED      "reserved 2 MiB pages"
 
 static uint64_t first_word(uint64_t seed)
 {
@@ -32,17 +35,20 @@ void *bc_ring_alloc(const char *kind, size_t len)
     void *ring = NULL;
     int rc;
 
-    if (strcmp(kind, "shared") == 0) {
+    if (strcmp(kind, "shared") == 0 || strcmp(kind, "huge") == 0) {
         rc = bc_memory_alloc(len, &ring);
     } else if (strcmp(kind, "malloc") == 0) {
         rc = -posix_memalign(&ring, PAGE_LEN, len);
     } else {
-        bc_harness_fail("memory=%s: it can be malloc or shared", kind);
+        bc_harness_fail("memory=%s: it can be malloc, shared or huge", kind);
     }
     if (rc != 0) {
         bc_harness_fail("no memory for a ring of %zu bytes: %s", len, strerror(-rc));
     }
     bc_ring_spoil(ring, len);
+    if (strcmp(kind, "huge") == 0 && strcmp(bc_ring_pages(ring), RESERVED) != 0) {
+        bc_harness_fail("not enough huge pages are reserved and free for a ring of %zu bytes", len);
+    }
     return ring;
 }
 
@@ -65,10 +71,38 @@ void *bc_ring_alloc_pool(size_t len)
     return ring;
 }
 
-void bc_ring_fill(void *ring, size_t len, uint64_t seed)
+const char *bc_ring_pages(const void *at)
 {
-    uint64_t *words = ring;
-    uint64_t first = first_word(seed);
+    uint64_t addr = (uint64_t)(uintptr_t)at;
+    const char *found = "unknown pages";
+    FILE *file = fopen("/proc/self/smaps", "re");
+    bool inside = false;
+    char line[256];
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        uint64_t begin;
+        uint64_t end;
+        uint64_t kib;
+
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
+            inside = addr >= begin && addr < end;
+        } else if (inside && sscanf(line, "KernelPageSize: %" SCNu64, &kib) == 1) {
+            found = kib > PAGE_LEN / 1024 ? RESERVED : "4 KiB pages";
+        } else if (inside && (sscanf(line, "AnonHugePages: %" SCNu64, &kib) == 1 ||
+                              sscanf(line, "ShmemPmdMapped: %" SCNu64, &kib) == 1)) {
+            found = kib > 0 ? "transparent huge pages" : found;
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return found;
+}
+
+void bc_ring_fill(void *at, size_t len, uint64_t seed, uint64_t offset)
+{
+    uint64_t *words = at;
+    uint64_t first = first_word(seed) + offset / sizeof(*words) * STEP;
 
     for (size_t i = 0; i < len / sizeof(*words); i++) {
         words[i] = first + i * STEP;

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -15,13 +16,18 @@ import time
 import machine
 import parts
 import report
+from part_dram import measure_dram, measure_huge
+from part_latency import measure_latency
+from part_posix import BATCH, WINDOW, measure_posix
 from programs import Failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 FORMAT = 1
 RING_MIN = 64 << 20  # one request of the largest shape
-MEMORY_FACTOR = 8    # rings that are in memory at the same time, and a little
+MEMORY_FACTOR = 12   # rings that are in memory at the same time, and a little
+PARTS = {"dram": measure_dram, "huge": measure_huge, "posix": measure_posix, "latency": measure_latency}
+ORDER = ("dram", "huge", "emulation", "posix", "latency", "cpu")  # of the rows
 
 
 def size(text):
@@ -35,8 +41,11 @@ def parse_options(arguments):
     parser = argparse.ArgumentParser(
         prog="bench/run.py", description="Measures BlueCache beside what limits it on this machine. Prints ratios.")
     parser.add_argument("--quick", action="store_true", help="about 2 minutes: fewer pairs, less data")
-    parser.add_argument("--only", action="append", choices=sorted(parts.PARTS), metavar="PART",
-                        help="dram, posix or latency; may be repeated (default: all)")
+    parser.add_argument("--only", action="append", choices=sorted(PARTS), metavar="PART",
+                        help="%s; may be repeated (default: all)" % ", ".join(PARTS))
+    parser.add_argument("--list", action="store_true", help="say what each part measures, and stop")
+    parser.add_argument("--rounds", action="store_true",
+                        help="also minimum, median and maximum of the rounds of every row")
     parser.add_argument("--json", metavar="FILE", help="write the result there as well")
     parser.add_argument("--build", metavar="DIR", default=os.path.join(ROOT, "build", "release"),
                         help="build directory, preset release (default: build/release)")
@@ -56,7 +65,9 @@ def parse_options(arguments):
                         help="queue of NIXL's plugin POSIX (default: the one that it takes by itself)")
     parser.add_argument("--keep-logs", metavar="DIR", help="copy the logs of agent and programs there")
     options = parser.parse_args(arguments)
-    options.only = options.only or list(parts.PARTS)
+    if options.list:
+        return options
+    options.only = options.only or list(PARTS)
     options.pairs = options.pairs or (5 if options.quick else 7)
     options.bytes = options.bytes or (1 << 30 if options.quick else 4 << 30)
     options.pulls = options.pulls or (1000 if options.quick else 4000)
@@ -69,10 +80,10 @@ def check_options(parser, options):
     if options.ring < RING_MIN or options.ring % RING_MIN:
         parser.error("--ring must be a multiple of 64M")
     if "posix" in options.only:
-        step = parts.POSIX_BATCH << 20
+        step = BATCH << 20
         if options.bytes % step:
             parser.error("--bytes must be a multiple of 64M")
-        if options.ring < step * parts.POSIX_WINDOW:
+        if options.ring < step * WINDOW:
             parser.error("--ring must be 128M or more for the posix part")
         if os.path.isdir(options.root) and shutil.disk_usage(options.root).free < 3 * options.bytes:
             parser.error("--root: %s has less than three times --bytes free" % options.root)
@@ -96,33 +107,46 @@ def measure(bench, names):
         begin = time.monotonic()
         print("measuring %s ..." % name, file=sys.stderr, flush=True)
         try:
-            parts.PARTS[name](bench)
+            PARTS[name](bench)
         except Failure as failure:
             failures.append("%s: %s" % (name, failure))
         print("measuring %s: %.0f s" % (name, time.monotonic() - begin), file=sys.stderr, flush=True)
-    order = [*parts.PARTS, "cpu"]
-    bench.rows.sort(key=lambda row: order.index(row["part"]))
+    bench.rows.sort(key=lambda row: ORDER.index(row["part"]))
     return failures
 
 
-def print_result(result):
+def print_list():
+    for name, measure_part in PARTS.items():
+        print("%-8s %s" % (name, " ".join(measure_part.__doc__.split())))
+
+
+def print_result(result, with_rounds):
     for line in report.machine_lines(result["machine"]):
         print(line)
     print("")
     for line in report.table(result["rows"]):
         print(line)
     print("")
+    if with_rounds:
+        print("\n".join(report.rounds(result["rows"])) + "\n")
+    for line in report.notes(result["rows"]):
+        print(line)
     for entry in result["skipped"]:
         print("left out: %s, %s: %s" % (entry["part"], entry["what"], entry["reason"]))
     for text in result["failures"]:
         print("failed: %s" % text)
     for text in result["warnings"]:
         print("warning: %s" % text)
+    print(report.summary(result["rows"]))
     print(result["note"])
 
 
 def main(arguments=None):
     options = parse_options(arguments)
+    if options.list:
+        print_list()
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was made, started and reserved is given back
     known = machine.facts(options.root)
     warnings = machine.start_warnings(known)
     if options.pairs < report.PAIRS_MIN:
@@ -131,7 +155,7 @@ def main(arguments=None):
     scratch = tempfile.mkdtemp(prefix="bench-", dir=options.root)
     try:
         bench = parts.Bench(options, scratch)
-        failures = measure(bench, [name for name in parts.PARTS if name in options.only])
+        failures = measure(bench, [name for name in PARTS if name in options.only])
         if options.keep_logs:
             os.makedirs(options.keep_logs, exist_ok=True)
             for name in os.listdir(scratch):
@@ -150,9 +174,10 @@ def main(arguments=None):
         "rows": bench.rows,
         "skipped": bench.skipped,
         "failures": failures,
-        "warnings": warnings + machine.end_warnings(share),
+        "series": bench.series,
+        "warnings": warnings + bench.warnings + machine.end_warnings(share),
     }
-    print_result(result)
+    print_result(result, options.rounds)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=2)

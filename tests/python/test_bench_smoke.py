@@ -16,6 +16,7 @@ BUILD = pathlib.Path(os.environ.get("BLUECACHE_BUILD") or ROOT / "build" / "rele
 SECONDS = 110
 TINY = ["--pairs", "1", "--ring", "128M", "--bytes", "64M", "--pulls", "20"]
 OURS_ALONE = ["dram", "latency"]
+PARTS = ("dram", "huge", "emulation", "posix", "latency", "cpu")
 
 
 def run(tmp_path, *options):
@@ -33,7 +34,7 @@ def run(tmp_path, *options):
 
 def check_rows(result):
     for row in result["rows"]:
-        assert row["part"] in ("dram", "posix", "latency", "cpu")
+        assert row["part"] in PARTS
         assert row["what"] and row["against"]
         assert row["unit"] in ("GB/s", "us", "ms/GiB")
         assert row["better"] in ("higher", "lower")

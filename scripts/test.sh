@@ -136,13 +136,13 @@ step_preset() {
 
 step_python() {
     local venv dir dirs=() report rc
-    for dir in python integration; do
+    for dir in python integration crash; do
         if [[ -d $ROOT/tests/$dir ]]; then
             dirs+=("tests/$dir")
         fi
     done
     if [[ ${#dirs[@]} -eq 0 ]]; then
-        trouble "python: tests/python and tests/integration are missing"
+        trouble "python: the tests in Python are missing"
         return
     fi
     for venv in "${NIXL_VENVS[@]}"; do

@@ -94,10 +94,11 @@ class Agent:
     def send(self, number):
         self.process.send_signal(number)
 
-    def wait_dead(self):
+    def wait_dead(self, seconds=STOP_SECONDS):
         """For an agent that ends by a fault: its status."""
-        process, self.process = self.process, None
-        return process.wait(STOP_SECONDS)
+        status = self.process.wait(seconds)
+        self.process = None
+        return status
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""

@@ -69,6 +69,7 @@ def _library():
     library.bc_request_free.argtypes = [pointer]
     library.bc_query.argtypes = [pointer, ctypes.POINTER(_Key), ctypes.c_size_t, ctypes.c_uint64,
                                  ctypes.POINTER(_Info)]
+    library.bc_ping.argtypes = [pointer, ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint64)]
     library.bc_stats.argtypes = [pointer, ctypes.c_uint64, _VISIT, pointer]
     return library
 
@@ -159,15 +160,21 @@ class Client:
 
     def submit(self, op, entries, timeout_ms=0):
         """entries: (memory, memory offset, key, object offset, length)."""
+        request = self.try_submit(op, entries, timeout_ms)
+        assert isinstance(request, Request), os.strerror(-request)
+        return request
+
+    def try_submit(self, op, entries, timeout_ms=0):
+        """A request, or the negative errno that bc_submit ended with."""
         array = (_Entry * len(entries))()
         for place, (memory, memory_offset, key, object_offset, length) in zip(array, entries):
             key = key.encode() if isinstance(key, str) else key
             place.memory, place.memory_offset, place.key, place.key_len = memory.handle, memory_offset, key, len(key)
             place.object_offset, place.length = object_offset, length
         handle = ctypes.c_void_p()
-        self.check(self.library.bc_submit(self.handle, op, array, len(entries),
-                                          ctypes.byref(_Submit(timeout_ms=timeout_ms)), ctypes.byref(handle)))
-        return Request(self, handle.value)
+        rc = self.library.bc_submit(self.handle, op, array, len(entries),
+                                    ctypes.byref(_Submit(timeout_ms=timeout_ms)), ctypes.byref(handle))
+        return rc if rc != 0 else Request(self, handle.value)
 
     def push(self, key, data):
         memory = self.memory(data)
@@ -192,6 +199,10 @@ class Client:
         self.check(self.library.bc_query(self.handle, keys, len(names), 0, infos))
         assert all(info.status in (OK, NOT_FOUND) for info in infos)
         return [info.size if info.status == OK else None for info in infos]
+
+    def ping(self, timeout_ms=0):
+        """0 or a negative errno."""
+        return self.library.bc_ping(self.handle, timeout_ms, ctypes.byref(ctypes.c_uint64()))
 
     def stats(self):
         values = {}

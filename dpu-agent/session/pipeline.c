@@ -9,6 +9,9 @@
 #include "session/pipeline_internal.h"
 
 #define OPEN_AHEAD 32u
+/* Time that one turn may spend on checksums and admission (one step of each is always taken): the
+ * engine, which goes on meanwhile, must not run out of work, nor other clients wait. */
+#define PUMP_NS (8 * BC_NS_PER_US)
 
 /* What became of an attempt to admit the next chunk of a flow. */
 enum admit {
@@ -288,6 +291,21 @@ static enum admit admit_pull(struct bc_pipeline *pipeline, struct bc_flow *flow)
     return ADMIT_DONE;
 }
 
+static bool time_is_up(struct bc_pipeline *pipeline)
+{
+    return bc_clock_now_ns(bc_loop_clock(pipeline->options.loop)) >= pipeline->pump_end_ns;
+}
+
+static void run_copied(struct bc_pipeline *pipeline)
+{
+    while (bc_chunks_store_one(pipeline)) {
+        if (time_is_up(pipeline)) {
+            bc_pipeline_kick(pipeline);
+            return;
+        }
+    }
+}
+
 static void run_push(struct bc_pipeline *pipeline)
 {
     while (pipeline->push_window < pipeline->push_window_max) {
@@ -304,6 +322,9 @@ static void run_push(struct bc_pipeline *pipeline)
             block(&pipeline->blocked_push, &flow->push_blocked, &pipeline->push, drr_flow);
         } else if (outcome == ADMIT_STOP) {
             drr_flow->deficit_bytes += cost;
+            return;
+        } else if (time_is_up(pipeline)) {
+            bc_pipeline_kick(pipeline);
             return;
         }
     }
@@ -328,6 +349,9 @@ static void run_pull(struct bc_pipeline *pipeline)
         } else if (outcome == ADMIT_STOP) {
             drr_flow->deficit_bytes += cost;
             return;
+        } else if (time_is_up(pipeline)) {
+            bc_pipeline_kick(pipeline);
+            return;
         }
     }
 }
@@ -336,7 +360,11 @@ static void pump(struct bc_task *task)
 {
     struct bc_pipeline *pipeline = BC_CONTAINER_OF(task, struct bc_pipeline, pump_task);
     pipeline->pump_queued = false;
+    /* What is ready for the engine first: it is to copy while this thread checksums. */
+    bc_chunks_run_dma(pipeline);
+    pipeline->pump_end_ns = bc_clock_now_ns(bc_loop_clock(pipeline->options.loop)) + PUMP_NS;
     bc_chunks_retry_stalled(pipeline);
+    run_copied(pipeline);
     run_pull(pipeline);
     run_push(pipeline);
     bc_chunks_run_dma(pipeline);
@@ -414,6 +442,7 @@ static void init_tables(struct bc_pipeline *pipeline)
     bc_list_init(&pipeline->blocked_push);
     bc_list_init(&pipeline->blocked_pull);
     bc_list_init(&pipeline->stalled);
+    bc_list_init(&pipeline->copied);
     bc_list_init(&pipeline->free_chunks);
     bc_list_init(&pipeline->free_slots);
     for (uint32_t i = 0; i < options->chunks_max; i++) {

@@ -103,20 +103,25 @@ static void write_done(struct bc_put_op *op, int result)
     chunk_end(chunk);
 }
 
-static void push_copied(struct bc_chunk *chunk)
+bool bc_chunks_store_one(struct bc_pipeline *pipeline)
 {
+    struct bc_list_node *node = bc_list_pop_front(&pipeline->copied);
+    if (node == NULL) {
+        return false;
+    }
+    struct bc_chunk *chunk = BC_CONTAINER_OF(node, struct bc_chunk, node);
     struct bc_job *job = chunk->job;
-    const struct bc_backend_ops *ops = job->pipeline->options.backend->ops;
-    job->pipeline->push_window--;
+    const struct bc_backend_ops *ops = pipeline->options.backend->ops;
+    pipeline->push_window--;
     if (chunk->status != BC_STATUS_OK || job->failed) {
         ops->put_unlease(job->put, &chunk->put_op.extent);
         chunk_end(chunk);
-        return;
+        return true;
     }
     chunk->put_op.offset = chunk->offset;
     chunk->put_op.done = write_done;
     ops->put_chunk(job->put, &chunk->put_op);
-    bc_pipeline_kick(job->pipeline);
+    return true;
 }
 
 /* Asks for the rest of a window of which the backend showed only the beginning. */
@@ -174,7 +179,9 @@ static void copied_if_done(struct bc_chunk *chunk)
         return;
     }
     if (chunk->job->op == BC_TRANSFER_PUSH) {
-        push_copied(chunk);
+        /* The backend checksums it, which takes longer than giving the engine something to do. */
+        bc_list_push_back(&chunk->job->pipeline->copied, &chunk->node);
+        bc_pipeline_kick(chunk->job->pipeline);
     } else {
         pull_copied(chunk);
     }

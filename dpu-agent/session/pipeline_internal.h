@@ -10,7 +10,7 @@
  * It covers pieces[first_piece .. last_piece], the first from first_offset, the last up to
  * last_end. */
 struct bc_chunk {
-    struct bc_list_node node; /* in flow->chunks, pipeline->free_chunks or pipeline->stalled */
+    struct bc_list_node node; /* in flow->chunks, or pipeline->free_chunks, ->copied, ->stalled */
     struct bc_job *job;
     uint64_t offset;    /* of the object; multiple of 64 KiB */
     uint32_t len;       /* bytes of the object covered */
@@ -46,16 +46,18 @@ struct bc_pipeline {
         blocked_push; /* flows that wait for the backend, or for an object to be closed */
     struct bc_list blocked_pull;
     struct bc_list stalled; /* pull chunks whose next view got -EAGAIN */
+    struct bc_list copied;  /* push chunks that DMA filled, for the backend */
     struct bc_list free_chunks;
     struct bc_list free_slots;
     struct bc_chunk *chunks;
     struct bc_dma_slot *slots;
     struct bc_task pump_task;
+    uint64_t pump_end_ns; /* of the present turn's share of time */
     bool pump_queued;
     uint32_t jobs; /* started, not done */
     uint32_t puts_open;
     uint32_t gets_open;
-    uint32_t push_window; /* push chunks that hold memory and are not copied yet */
+    uint32_t push_window; /* push chunks that hold memory and are not with the backend yet */
     uint32_t pull_window; /* pull chunks being read or not copied yet */
     uint32_t push_window_max;
     uint32_t pull_window_max;
@@ -89,5 +91,7 @@ void bc_chunk_ready_for_dma(struct bc_chunk *chunk);
 void bc_chunk_read_done(struct bc_get_op *op, int result);
 void bc_chunks_retry_stalled(struct bc_pipeline *pipeline);
 void bc_chunks_run_dma(struct bc_pipeline *pipeline);
+/* Hands the chunk that was copied first to the backend. False: there is none. */
+bool bc_chunks_store_one(struct bc_pipeline *pipeline);
 
 #endif

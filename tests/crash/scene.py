@@ -42,6 +42,12 @@ class Agent(agents.Agent):
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
+def environment(world, agent):
+    """A client's."""
+    return {"DOCA_EMU_WORLD": world, "BLUECACHE_LOG": "info", "BLUECACHE_DPU_ADDR": agent.address,
+            "BLUECACHE_PCI_ADDR": HOST_PCI, "BLUECACHE_TIMEOUT_MS": "20000"}
+
+
 def statistics(agent):
     with wire.Client(agent.address) as client:
         assert client.greet()[0] == wire.OK
@@ -109,9 +115,8 @@ class Scene:
                                       if "client wire" not in line)) for path in sorted(self.folder.glob("*.log"))]
 
     def _child(self, function, *arguments):
-        settings = {"DOCA_EMU_WORLD": self.world, "BLUECACHE_LOG": "info", "BLUECACHE_DPU_ADDR": self.agent.address,
-                    "BLUECACHE_PCI_ADDR": HOST_PCI, "BLUECACHE_TIMEOUT_MS": "20000"}
-        return Child(function, arguments, settings, self.folder / ("client-%03d.log" % next(self.numbers)))
+        return Child(function, arguments, environment(self.world, self.agent),
+                     self.folder / ("client-%03d.log" % next(self.numbers)))
 
     def _open_loaders(self):
         fresh = [i for i, loader in enumerate(self.loaders) if loader is None]

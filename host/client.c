@@ -163,6 +163,7 @@ int bc_client_open(const struct bc_client_options *options, struct bc_client **c
     rc = bc_settings_resolve(options, &client->settings, error);
     if (rc == 0) {
         client->timeout_ns = client->settings.timeout_ms * BC_NS_PER_MS;
+        bc_spin_init(&client->spin, client->settings.spin_us * BC_NS_PER_US);
         rc = bc_device_open(client->settings.pci_addr, &client->device, error);
     }
     if (rc == 0) {

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/spin.h"
 #include "bluecache/bluecache.h"
 #include "device.h"
 #include "exports.h"
@@ -57,6 +58,7 @@ struct bc_client {
     /* Waiting and waking (progress.c). */
     struct bc_list waiters;
     struct bc_waiter *leader; /* polls the link without the lock; NULL: nobody does */
+    struct bc_spin spin;      /* the leader's, also without the lock */
     bool changed;             /* something a waiter may wait for has changed: look at unlock */
     bool thread_polls;        /* the library thread polls the link for messages */
     bool thread_sends;        /* and for room to send */

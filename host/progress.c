@@ -148,20 +148,40 @@ static struct timespec span(uint64_t from_ns, uint64_t to_ns)
                              .tv_nsec = (long)(ns % BC_NS_PER_S)};
 }
 
+/* Until something came or the deadline passed: at first without sleeping, as long as that pays. */
+static void await(struct bc_spin *spin, struct pollfd fds[2], uint64_t now_ns, uint64_t deadline_ns)
+{
+    uint64_t waited_ns = 0;
+    struct timespec timeout;
+    int ready = 0;
+
+    while (ready == 0 && now_ns + waited_ns < deadline_ns &&
+           bc_spin_again(spin, waited_ns, false)) {
+        ready = poll(fds, 2, 0);
+        waited_ns = bc_now_ns() - now_ns;
+    }
+    if (ready == 0) {
+        timeout = span(now_ns + waited_ns, deadline_ns);
+        (void)ppoll(fds, 2, &timeout, NULL);
+        waited_ns = bc_now_ns() - now_ns;
+    }
+    bc_spin_learn(spin, waited_ns);
+}
+
 /* Polls the link once, without the lock, and serves it. */
 static void lead_locked(struct bc_client *client, struct bc_waiter *self, uint64_t deadline_ns)
 {
     struct bc_link *link = client->link;
     struct pollfd fds[2] = {{.fd = link->fd, .events = POLLIN},
                             {.fd = client->leader_fd, .events = POLLIN}};
-    struct timespec timeout;
+    uint64_t now_ns;
 
     take_over_locked(client);
-    timeout = span(client->progress_ns, deadline_ns);
+    now_ns = client->progress_ns;
     client->leader = self;
     bc_link_get(link);
     bc_client_unlock(client);
-    (void)ppoll(fds, BC_ARRAY_LEN(fds), &timeout, NULL);
+    await(&client->spin, fds, now_ns, deadline_ns);
     bc_client_lock(client);
     if ((fds[1].revents & POLLIN) != 0) {
         bc_progress_drain_fd(client->leader_fd);

@@ -56,6 +56,21 @@ static int resolve_timeout(uint64_t given_ms, uint64_t *timeout_ms_out, struct b
     return 0;
 }
 
+static int resolve_spin(uint64_t *spin_us_out, struct bc_error *error)
+{
+    const char *text = getenv("BLUECACHE_SPIN_US");
+
+    *spin_us_out = BC_SPIN_US_DEFAULT;
+    if (text != NULL && text[0] != '\0' &&
+        (bc_parse_u64(text, spin_us_out) != 0 || *spin_us_out > BC_SPIN_US_MAX)) {
+        return bc_error_set(error, -EINVAL,
+                            "BLUECACHE_SPIN_US is '%s'; it must be a whole number of microseconds, "
+                            "at most %llu",
+                            text, (unsigned long long)BC_SPIN_US_MAX);
+    }
+    return 0;
+}
+
 int bc_settings_resolve(const struct bc_client_options *options, struct bc_settings *settings_out,
                         struct bc_error *error)
 {
@@ -70,6 +85,9 @@ int bc_settings_resolve(const struct bc_client_options *options, struct bc_setti
     rc = check_mode(choose(options->mode, "BLUECACHE_MODE", "tcp"), error);
     if (rc == 0) {
         rc = resolve_timeout(options->timeout_ms, &settings.timeout_ms, error);
+    }
+    if (rc == 0) {
+        rc = resolve_spin(&settings.spin_us, error);
     }
     if (rc != 0) {
         return rc;

@@ -11,6 +11,8 @@
 BC_EXTERN_C_BEGIN
 
 #define BC_TIMEOUT_MS_DEFAULT UINT64_C(30000)
+#define BC_SPIN_US_DEFAULT    UINT64_C(50)
+#define BC_SPIN_US_MAX        UINT64_C(1000000)
 /* A year: keeps sums of times in nanoseconds far from overflow. */
 #define BC_TIMEOUT_MS_MAX (UINT64_C(365) * 24 * 3600 * 1000)
 
@@ -19,6 +21,7 @@ struct bc_settings {
     char *pci_addr; /* NULL: choose */
     char *name;
     uint64_t timeout_ms;
+    uint64_t spin_us;      /* polled at most before a waiting thread sleeps; 0: sleep at once */
     uint32_t requests_max; /* 0: what the agent grants */
 };
 

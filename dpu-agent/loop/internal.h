@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "base/compiler.h"
+#include "base/spin.h"
 #include "loop/loop.h"
 
 BC_EXTERN_C_BEGIN
@@ -36,7 +37,7 @@ struct bc_loop {
     struct io_uring ring;
     const struct bc_clock *clock;
     uint64_t now_ns;
-    uint64_t spin_ns;
+    struct bc_spin spin;
     uint64_t idle_since_ns;
     bool idle;       /* nothing was done since idle_since_ns */
     bool bound;      /* the owner is final */

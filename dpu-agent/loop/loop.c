@@ -22,7 +22,7 @@
 
 #define LOOP_ENTRIES_DEFAULT 1024u
 #define LOOP_TIMERS_DEFAULT  1024u
-#define LOOP_SPIN_DEFAULT_NS (20 * BC_NS_PER_US)
+#define LOOP_SPIN_DEFAULT_NS (50 * BC_NS_PER_US)
 /* Completions that fit before the kernel has to put some aside, as a multiple of the entries. */
 #define LOOP_CQ_FACTOR       8u
 #define LOOP_CQ_ENTRIES_MAX  65536u
@@ -135,7 +135,7 @@ static void loop_init(struct bc_loop *loop, const struct bc_loop_options *option
     loop->clock = options->clock != NULL ? options->clock : bc_clock_monotonic();
     loop->real_clock = loop->clock == bc_clock_monotonic();
     loop->now_ns = bc_clock_now_ns(loop->clock);
-    loop->spin_ns = options->spin_ns != 0 ? options->spin_ns : LOOP_SPIN_DEFAULT_NS;
+    bc_spin_init(&loop->spin, options->spin_ns != 0 ? options->spin_ns : LOOP_SPIN_DEFAULT_NS);
     loop->owner = pthread_self();
     bc_list_init(&loop->deferred);
     bc_list_init(&loop->pollers);

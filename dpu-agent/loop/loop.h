@@ -3,10 +3,10 @@
  * timers; deferred calls, pollers for engines without a descriptor, and a mailbox from other
  * threads.
  *
- * One turn: mailbox -> deferred -> pollers -> expired timers -> completions -> submit; when nothing
- * was done and no poller is busy, the loop sleeps until a completion, a mail or the next timer.
- * While a poller is busy it spins at most spin_ns without any progress, then asks the poller to arm
- * its descriptor (poller->sleep) and sleeps: an idle or slow engine never burns a core.
+ * One turn: mailbox -> deferred -> pollers -> expired timers -> completions -> submit. When nothing
+ * was done the loop polls a little for what comes next, at most spin_ns and only while that pays
+ * (base/spin.h), then asks a busy poller to arm its descriptor (poller->sleep) and sleeps until a
+ * completion, a mail or the next timer: neither an idle loop nor a slow engine burns a core.
  *
  * Threads: everything belongs to one thread ("the owner"), asserted in debug builds: the creating
  * one until the first turn or run, then for good the one that made it, since the kernel ties the
@@ -37,7 +37,7 @@ struct bc_loop;
 struct bc_loop_options {
     uint32_t entries;             /* submission queue size; 0: 1024 */
     uint32_t timers;              /* room for started timers at create; 0: 1024 */
-    uint64_t spin_ns;             /* see above; default when 0: 20 us; UINT64_MAX: never sleep */
+    uint64_t spin_ns;             /* see above; default when 0: 50 us; UINT64_MAX: never sleep */
     const struct bc_clock *clock; /* NULL: monotonic */
     const char *name;             /* for logs and the thread's name */
 };
@@ -80,7 +80,7 @@ struct bc_poller {
     struct bc_list_node node;
     /* Does what is ready; returns how much it did (0: nothing). */
     uint32_t (*poll)(struct bc_poller *poller);
-    /* True while work is outstanding, so that the loop spins for it. */
+    /* True while work is outstanding: without `sleep` the loop must not sleep. */
     bool (*busy)(struct bc_poller *poller);
     /* Before the loop sleeps: arm your descriptor (which the owner watches by bc_watch). False: do
      * not sleep (something became ready, or there is nothing to arm and work is outstanding).

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* turn.c - one turn of the loop: what is ready is done, and when nothing was, whether and how long
- * to sleep.
+/* turn.c - one turn of the loop: what is ready is done, and when nothing was, how long to poll for
+ * more and then to sleep.
  *
  * Invariants: each phase of a turn is bounded, so that none starves the others; nothing that was
  * left undone is slept on. Thread: the owner. */
@@ -189,19 +189,10 @@ static bool pollers_let_sleep(struct bc_loop *loop)
     return sleep;
 }
 
-/* After a pass that did nothing: true when there is nothing to do but to wait. */
+/* After a pass that did nothing, when polling is not worth it any more: true when there is nothing to
+ * do but to wait. */
 static bool may_sleep(struct bc_loop *loop)
 {
-    if (!loop->idle) {
-        loop->idle = true;
-        loop->idle_since_ns = loop->now_ns;
-    }
-    if (loop->spin_ns == UINT64_MAX || io_uring_cq_ready(&loop->ring) > 0) {
-        return false;
-    }
-    if (any_poller_busy(loop) && loop->now_ns - loop->idle_since_ns < loop->spin_ns) {
-        return false;
-    }
     if (!pollers_let_sleep(loop)) {
         loop->idle = false;
         return false;
@@ -268,6 +259,44 @@ static uint32_t sleep_once(struct bc_loop *loop, uint64_t wait_ns)
     return 1;
 }
 
+/* True: another look before sleeping. */
+static bool look_again(struct bc_loop *loop, uint64_t wait_ns)
+{
+    uint64_t waited_ns = loop->now_ns - loop->idle_since_ns;
+
+    return waited_ns < wait_ns && __atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE) == 0 &&
+           bc_spin_again(&loop->spin, waited_ns, any_poller_busy(loop));
+}
+
+/* After a pass that did nothing: polls while that pays, then sleeps. Returns how many callbacks ran
+ * in here. */
+static uint32_t idle(struct bc_loop *loop, uint64_t wait_ns)
+{
+    uint32_t done = 0;
+
+    if (!loop->idle) {
+        loop->idle = true;
+        loop->idle_since_ns = loop->now_ns;
+    }
+    if (loop->spin.max_ns == UINT64_MAX) {
+        return 0;
+    }
+    if (!loop->real_clock) { /* it stands still in here: one look a turn, and only for an engine */
+        if (any_poller_busy(loop) && look_again(loop, UINT64_MAX)) {
+            return 0;
+        }
+    } else {
+        while (done == 0 && look_again(loop, wait_ns)) {
+            done = pass(loop);
+        }
+    }
+    if (done == 0 && io_uring_cq_ready(&loop->ring) == 0 && may_sleep(loop)) {
+        done = sleep_once(loop, wait_ns);
+        done += pass(loop);
+    }
+    return done;
+}
+
 uint32_t bc_loop_turn(struct bc_loop *loop, uint64_t wait_ns)
 {
     uint32_t done;
@@ -275,11 +304,13 @@ uint32_t bc_loop_turn(struct bc_loop *loop, uint64_t wait_ns)
     loop_bind(loop);
     bc_counter_add(&loop->turns, 1);
     done = pass(loop);
-    if (done == 0 && wait_ns > 0 && may_sleep(loop)) {
-        done = sleep_once(loop, wait_ns);
-        done += pass(loop);
+    if (done == 0 && wait_ns > 0) {
+        done = idle(loop, wait_ns);
     }
     if (done > 0) {
+        if (loop->idle) {
+            bc_spin_learn(&loop->spin, loop->now_ns - loop->idle_since_ns);
+        }
         loop->idle = false;
     }
     return done;

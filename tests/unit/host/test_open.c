@@ -16,6 +16,7 @@ static int reset(void **state)
     fake_doca_reset();
     (void)unsetenv("BLUECACHE_MODE");
     (void)unsetenv("BLUECACHE_TIMEOUT_MS");
+    (void)unsetenv("BLUECACHE_SPIN_US");
     (void)unsetenv("BLUECACHE_PCI_ADDR");
     (void)unsetenv("BLUECACHE_DPU_ADDR");
     return 0;
@@ -82,6 +83,7 @@ static void the_environment_fills_what_is_not_given(void **state)
     (void)setenv("BLUECACHE_DPU_ADDR", fake_agent_address(agent), 1);
     (void)setenv("BLUECACHE_PCI_ADDR", "ba:00.0", 1);
     (void)setenv("BLUECACHE_TIMEOUT_MS", "5000", 1);
+    (void)setenv("BLUECACHE_SPIN_US", "0", 1);
     (void)setenv("BLUECACHE_MODE", "tcp", 1);
     fake_doca_devices(3);
     assert_int_equal(bc_client_open(NULL, &client, NULL), 0);
@@ -101,6 +103,9 @@ static void bad_options_are_named(void **state)
     (void)setenv("BLUECACHE_TIMEOUT_MS", "soon", 1);
     assert_int_equal(bc_client_open(NULL, &client, NULL), -EINVAL);
     (void)setenv("BLUECACHE_TIMEOUT_MS", "0", 1);
+    assert_int_equal(bc_client_open(NULL, &client, NULL), -EINVAL);
+    (void)unsetenv("BLUECACHE_TIMEOUT_MS");
+    (void)setenv("BLUECACHE_SPIN_US", "1000001", 1);
     assert_int_equal(bc_client_open(NULL, &client, NULL), -EINVAL);
     assert_int_equal(trace_count("conn"), 0);
 }

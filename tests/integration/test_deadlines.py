@@ -235,15 +235,7 @@ def give_up_on_a_copy(line, length):
 
 
 def test_copy_that_never_completes_costs_its_request_alone(make_agent, run_client):
-    agent = make_agent(backend="dram", memory_mb=64, options=["--drain-timeout", "200ms"],
-                       faults={"COMPLETE_DELAY": 3600 * 1000000})
+    agent = make_agent(backend="dram", memory_mb=64, faults={"COMPLETE_DELAY": 3600 * 1000000})
     assert run_client(agent.address, give_up_on_a_copy, 4 * MIB) < LONG_SECONDS
     assert statistics(agent)["bluecache_dma_in_flight_tasks"] > 0
-    # It cannot end well, since memory might be written; it ends all the same, after the drain and 20 s.
-    agent.send(signal.SIGTERM)
-    begin = time.monotonic()
-    assert agent.wait_dead(90) == 1
-    assert time.monotonic() - begin < 60
-    assert "did not end in time" in agent.log()
-    agent.start(faults=False)
-    agent.stop()
+    agent.kill()

@@ -117,7 +117,9 @@ bool bc_posix_slot_adopt(struct posix *posix, struct posix_object *object, int f
 {
     struct posix_slot *slot;
 
-    if (posix->slots_idle_max == 0) {
+    /* A reader that waited for the name may be opening it: a second descriptor would stay in idle
+     * with nobody to find it, and hold the object when it is removed. */
+    if (posix->slots_idle_max == 0 || object->slot != BC_POSIX_NO_SLOT) {
         return false;
     }
     slot = take_free(posix, object);

@@ -475,6 +475,55 @@ static void any_number_of_workers_takes_any_store(void **state)
     bed_end(&bed);
 }
 
+static bool opened;
+static bool committed;
+
+static void commit_done(struct bc_batch_op *op, int result)
+{
+    (void)op;
+    assert_int_equal(result, 0);
+    committed = true;
+}
+
+static void open_done(struct bc_open_op *op, int result)
+{
+    (void)op;
+    assert_int_equal(result, 0);
+    opened = true;
+}
+
+/* The reader comes while the rename is under way: its own descriptor and the writer's meet. */
+static void a_file_read_as_soon_as_it_is_published_goes_when_removed(void **state)
+{
+    struct bed_options options = posix_options(1);
+    struct bc_object_key key = bed_key("key");
+    struct bed_put put = {.size = 0};
+    struct bc_open_op open_op = {.key = key, .done = open_done};
+    struct bc_batch_op commit = {.done = commit_done};
+    struct bc_backend *backend;
+    struct bed bed;
+
+    (void)state;
+    bed_start(&bed, &options);
+    assert_int_equal(bed_put(&bed, &key, 5000, 1), 0);
+    bed_close(&bed);
+    bed_open(&bed); /* no descriptor of the old one is open */
+    backend = bed.workers[0].backend;
+    assert_int_equal(bed_put_begin(&bed, &put, &key, 70000, 2), 0);
+    assert_int_equal(bed_put_rest(&bed, &put), 0);
+    opened = committed = false;
+    backend->ops->put_commit(put.put, &commit);
+    backend->ops->get_open(backend, &open_op);
+    bed_wait(&bed, &committed);
+    bed_wait(&bed, &opened);
+    assert_int_equal(open_op.size, 70000);
+    backend->ops->get_close(open_op.get);
+    assert_int_equal(bed_remove(&bed, &key), 0);
+    bed_settle(&bed);
+    assert_int_equal(bed_metric(&bed, "used_bytes"), 0);
+    bed_end(&bed);
+}
+
 static void no_log(void *arg, enum bc_log_level level, const char *line)
 {
     (void)arg;
@@ -499,6 +548,7 @@ int main(void)
         cmocka_unit_test(objects_of_a_store_formatted_over_are_dropped),
         cmocka_unit_test(eviction_goes_on_by_age_after_a_restart),
         cmocka_unit_test(any_number_of_workers_takes_any_store),
+        cmocka_unit_test(a_file_read_as_soon_as_it_is_published_goes_when_removed),
     };
 
     bc_log_set_sink(no_log, NULL); /* errors are what is asked for here */

@@ -35,9 +35,9 @@ static void posix_caps(const struct bc_backend *backend, struct bc_backend_caps 
 static bool all_quiet(const struct posix *posix)
 {
     return bc_pool_used(&posix->put_pool) == 0 && bc_pool_used(&posix->get_pool) == 0 &&
-           posix->unlinks_in_flight == 0 && bc_list_empty(&posix->doomed) &&
-           posix->slots_free.count == posix->slot_count && !posix->flush.busy &&
-           posix->iterate.op == NULL && bc_list_empty(&posix->removals);
+           bc_pool_used(&posix->spare_pool) == 0 && posix->unlinks_in_flight == 0 &&
+           bc_list_empty(&posix->doomed) && posix->slots_free.count == posix->slot_count &&
+           !posix->flush.busy && posix->iterate.op == NULL && bc_list_empty(&posix->removals);
 }
 
 void bc_posix_check_stop(struct posix *posix)
@@ -60,6 +60,7 @@ static void posix_stop(struct bc_backend *backend, struct bc_batch_op *op)
     posix->stop_op = op;
     posix->slots_idle_max = 0;
     bc_posix_slots_close_idle(posix);
+    (void)bc_posix_spares_drop(posix, UINT64_MAX);
     bc_posix_check_stop(posix);
 }
 
@@ -70,6 +71,7 @@ static void free_tables(struct posix *posix)
     free(posix->tables);
     free(posix->footers);
     free(posix->slots);
+    bc_pool_fini(&posix->spare_pool);
     bc_pool_fini(&posix->unlink_pool);
     bc_pool_fini(&posix->io_pool);
     bc_pool_fini(&posix->get_pool);
@@ -200,6 +202,7 @@ static int init_tables(struct posix *posix)
     bc_list_init(&posix->slot_waiters);
     bc_list_init(&posix->table_waiters);
     bc_list_init(&posix->retries);
+    bc_list_init(&posix->spares);
     bc_posix_batch_init(posix);
     rc = rc != 0 ? rc : bc_hashmap_init(&posix->names, puts + gets);
     rc = rc != 0 ? rc : bc_hashmap_init(&posix->puts, puts);
@@ -212,6 +215,9 @@ static int init_tables(struct posix *posix)
     rc = rc != 0
              ? rc
              : bc_pool_init(&posix->unlink_pool, BC_POSIX_UNLINKS_MAX, sizeof(struct posix_unlink));
+    rc = rc != 0
+             ? rc
+             : bc_pool_init(&posix->spare_pool, BC_POSIX_SPARES_MAX, sizeof(struct posix_spare));
     rc = rc != 0 ? rc : init_slots(posix);
     return rc != 0 ? rc : init_buffers(posix);
 }
@@ -251,6 +257,11 @@ static int posix_create(const struct bc_backend_env *env, void *store,
     if (rc == 0) {
         rc = bc_store_counters_register(&posix->counters, posix_metrics,
                                         BC_ARRAY_LEN(posix_metrics), env->metrics);
+    }
+    if (rc == 0 && env->metrics != NULL) {
+        rc = bc_metrics_add_counter(env->metrics, BC_METRIC_GAUGE, "bluecache_posix_spare_files",
+                                    "Files of evicted objects kept to be written anew.",
+                                    &posix->spare_files);
     }
     if (rc != 0) {
         goto err_tables;

@@ -5,12 +5,13 @@
  *                            |-- names:  who may rename, unlink or open a file name now
  *                            |-- slots:  open descriptors, some kept for the next reader
  *                            |-- puts, gets: handles; ios: chunks being written or read
- *                            '-- unlinks: files on their way out
+ *                            |-- unlinks: files on their way out
+ *                            '-- spares: files of evicted objects, to be written anew
  *
  * Invariants
  * - used = bytes of every file that has not been seen gone: indexed objects, replaced or removed
- *   ones that somebody still reads, files being unlinked, unfinished puts (counted whole from
- *   put_begin on).
+ *   ones that somebody still reads, files being unlinked, spares, unfinished puts (counted whole
+ *   from put_begin on).
  * - An object (a version) lives as long as something holds it: the index, an unlink, a descriptor.
  * - The file that a name shows is the indexed object's, except while an exclusive claim on the name
  *   is held; so a descriptor opened under a claim is that of the object then found in the index.
@@ -29,6 +30,7 @@
 BC_EXTERN_C_BEGIN
 
 #define BC_POSIX_UNLINKS_MAX   64u
+#define BC_POSIX_SPARES_MAX    64u
 #define BC_POSIX_TABLES_MAX    16u   /* puts and gets of objects whose checksums need a table */
 #define BC_POSIX_IOS_MAX       512u  /* chunks between lease and completion */
 #define BC_POSIX_SLOTS_IDLE    1024u /* descriptors kept open for nobody */
@@ -36,6 +38,7 @@ BC_EXTERN_C_BEGIN
 #define BC_POSIX_NOSPC_RETRIES 3u
 #define BC_POSIX_ITERATE_BATCH 32u
 #define BC_POSIX_NO_SLOT       UINT32_MAX
+#define BC_POSIX_TMP_PATH_LEN  40u
 
 /* ---- posix_store.c: the directory ---- */
 
@@ -60,6 +63,7 @@ enum posix_object_flags {
     POSIX_OBJECT_BAD = 1 << 3,       /* failed verification or reading: counted and logged */
     POSIX_OBJECT_STRANDED = 1 << 4,  /* its file could not be unlinked: its bytes stay taken */
     POSIX_OBJECT_GOING = 1 << 5,     /* counted in posix.going */
+    POSIX_OBJECT_REUSED = 1 << 6,    /* its file, and its bytes, are a spare's by now */
 };
 
 struct posix_object {
@@ -143,6 +147,15 @@ struct posix_io {
     bool footer;    /* table and footer are part of it */
 };
 
+/* The file of an evicted object in tmp/. */
+struct posix_spare {
+    struct bc_list_node node; /* in spares, when ready */
+    struct bc_file_req req;   /* unlink */
+    struct posix *posix;
+    uint64_t bytes;
+    char path[BC_POSIX_TMP_PATH_LEN];
+};
+
 struct posix_unlink;
 typedef void (*posix_unlink_fn)(struct posix_unlink *unlink, int result);
 struct posix_unlink {
@@ -150,6 +163,7 @@ struct posix_unlink {
     struct bc_file_req req;
     struct posix *posix;
     struct posix_object *object; /* held, or NULL */
+    struct posix_spare *spare;   /* what the file becomes instead of going, or NULL */
     posix_unlink_fn done;        /* may be NULL */
     void *done_arg;
     uint32_t done_index;
@@ -184,13 +198,14 @@ struct posix_put {
     int fd;
     int error; /* of the open, or of the commit */
     bool opening;
+    bool reused;  /* the temporary file was a spare */
     bool exists;  /* the temporary file */
     bool sealed;  /* a footer is written, with the version in object */
     bool claimed; /* exclusively */
     bool removed; /* by a remove: may not commit */
     bool listed;  /* in posix.puts */
     bool stuck;   /* its file could not be unlinked: its bytes stay taken */
-    char tmp_path[40];
+    char tmp_path[BC_POSIX_TMP_PATH_LEN];
     char path[BC_POSIX_PATH_LEN];
 };
 
@@ -278,8 +293,9 @@ struct posix {
     uint32_t unlinks_in_flight;
     uint64_t capacity;
     uint64_t used;
-    uint64_t evictable; /* bytes of the objects in lru */
-    uint64_t going;     /* bytes that unlinks and clean-ups under way will release */
+    uint64_t evictable;   /* bytes of the objects in lru */
+    uint64_t going;       /* bytes that unlinks and clean-ups under way will release; spares' too */
+    uint64_t spare_bytes; /* of them, those of spares that are ready */
     uint64_t stranded;
     uint64_t last_version;
     uint64_t last_tmp;
@@ -293,6 +309,7 @@ struct posix {
     struct bc_hashmap index;
     struct bc_list lru;    /* first: least recently used */
     struct bc_list doomed; /* out of the index, to be unlinked when an unlink is free */
+    struct bc_list spares; /* ready ones */
     struct posix_slab *slabs;
     struct posix_object *free_objects; /* by node.next */
 
@@ -303,6 +320,7 @@ struct posix {
     struct bc_pool get_pool;
     struct bc_pool io_pool;
     struct bc_pool unlink_pool;
+    struct bc_pool spare_pool;
 
     struct posix_slot *slots;
     uint32_t slot_count;
@@ -321,6 +339,7 @@ struct posix {
     struct posix_iterate iterate;
     struct posix_flush flush;
     struct bc_ready ready;
+    struct bc_counter spare_files;
     struct bc_store_counters counters;
 };
 
@@ -360,6 +379,8 @@ void bc_posix_release(struct posix *posix, uint64_t bytes);
 /* True: `need` bytes fit now. False: objects are being evicted for them, or it must wait for
  * others. */
 bool bc_posix_make_room(struct posix *posix, uint64_t need);
+/* Once objects had to go, some are made to go ahead of need. */
+void bc_posix_evict_ahead(struct posix *posix, uint64_t need);
 /* The file system is full before the capacity is: evicts what `bytes` need and runs `retry` after
  * it. False: tried often enough, or nothing is left to evict. */
 bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes);
@@ -382,6 +403,23 @@ bool bc_posix_name_busy(const struct posix *posix, struct bc_hash128 hash);
  * is held by this until it ended. False: no unlink is free. */
 bool bc_posix_unlink(struct posix *posix, struct posix_object *object, struct bc_hash128 hash,
                      posix_unlink_fn done, void *done_arg, uint32_t done_index);
+/* The same, but the file becomes this spare. */
+bool bc_posix_unlink_to_spare(struct posix *posix, struct posix_object *object,
+                              struct posix_spare *spare);
+/* One of unlinks_in_flight is over: who waited for it goes on. */
+void bc_posix_unlink_ended(struct posix *posix);
+
+/* ---- posix_spare.c ---- */
+
+/* A name for a file of so many bytes that is about to be renamed to it. NULL: enough of them. */
+struct posix_spare *bc_posix_spare_new(struct posix *posix, uint64_t bytes);
+void bc_posix_spare_free(struct posix_spare *spare); /* no file has its name */
+void bc_posix_spare_ready(struct posix_spare *spare);
+bool bc_posix_spare_has(const struct posix *posix, uint64_t bytes);
+/* Gives a file of this length to a put, with its bytes. False: there is none. */
+bool bc_posix_spare_take(struct posix *posix, uint64_t bytes, char *path_out);
+/* Unlinks ready ones until `bytes` are on their way; returns how many are. */
+uint64_t bc_posix_spares_drop(struct posix *posix, uint64_t bytes);
 
 /* ---- posix_slot.c ---- */
 
@@ -400,6 +438,8 @@ void bc_posix_slots_close_idle(struct posix *posix);
 
 /* ---- posix_put.c, posix_commit.c ---- */
 
+/* A name in tmp/ that no file had before. */
+void bc_posix_tmp_path(struct posix *posix, char *path_out);
 uint32_t *bc_posix_table_take(struct posix *posix); /* NULL: none free */
 void bc_posix_table_give(struct posix *posix, uint32_t *table);
 

@@ -131,6 +131,10 @@ void bc_posix_object_check(struct posix *posix, struct posix_object *object)
         object->slots > 0 || object->pins > 0) {
         return;
     }
+    if ((object->flags & POSIX_OBJECT_REUSED) != 0) {
+        bc_posix_object_free(posix, object);
+        return;
+    }
     if ((object->flags & POSIX_OBJECT_GOING) != 0) {
         posix->going -= bc_posix_object_bytes(object);
     }
@@ -199,8 +203,25 @@ void bc_posix_unpin(struct posix *posix, struct posix_object *object)
     bc_posix_object_check(posix, object);
 }
 
-/* Bytes of the object that was evicted; 0: none can be now. */
-static uint64_t evict_one(struct posix *posix)
+/* The file of an object that nobody reads becomes a spare. False: it cannot now. */
+static bool evict_to_spare(struct posix *posix, struct posix_object *object)
+{
+    struct posix_spare *spare = bc_posix_spare_new(posix, bc_posix_object_bytes(object));
+    bool started;
+
+    if (spare == NULL) {
+        return false;
+    }
+    object->flags |= POSIX_OBJECT_UNLINKING; /* holds it */
+    bc_posix_index_remove(posix, object);
+    started = bc_posix_unlink_to_spare(posix, object, spare);
+    BC_ASSERT(started); /* evict_one has looked */
+    return true;
+}
+
+/* Bytes of the object that was evicted; 0: none can be now. A file of `reuse` bytes is kept, to be
+ * written anew. */
+static uint64_t evict_one(struct posix *posix, uint64_t reuse)
 {
     struct bc_list_node *node = bc_list_first(&posix->lru);
 
@@ -215,7 +236,9 @@ static uint64_t evict_one(struct posix *posix)
         uint64_t bytes = bc_posix_object_bytes(object);
 
         bc_counter_add(&posix->counters.evictions, 1);
-        bc_posix_doom(posix, object);
+        if (bytes != reuse || !evict_to_spare(posix, object)) {
+            bc_posix_doom(posix, object);
+        }
         return bytes;
     }
     return 0;
@@ -223,17 +246,28 @@ static uint64_t evict_one(struct posix *posix)
 
 /* Once objects had to go, some are made to go ahead of need: unlinks take long, and puts that find
  * room need not wait for them. */
-static void evict_ahead(struct posix *posix, uint64_t need)
+void bc_posix_evict_ahead(struct posix *posix, uint64_t need)
 {
     uint64_t ahead =
         bc_min_u64(bc_min_u64(posix->capacity / AHEAD_SHARE, AHEAD_MAX), need * AHEAD_PUTS);
     uint64_t evicted = 1;
 
-    if (posix->used - posix->going + ahead / 2 <= posix->capacity) {
+    if (bc_counter_get(&posix->counters.evictions) == 0 ||
+        posix->used - posix->going + ahead / 2 <= posix->capacity) {
         return;
     }
     while (evicted > 0 && posix->used - posix->going + ahead > posix->capacity) {
-        evicted = evict_one(posix);
+        evicted = evict_one(posix, need);
+    }
+}
+
+/* Spares are of other lengths than what is wanted: they go when what goes anyway is not enough. */
+static void drop_spares(struct posix *posix, uint64_t need)
+{
+    uint64_t then = posix->used - (posix->going - posix->spare_bytes) + need;
+
+    if (then > posix->capacity) {
+        (void)bc_posix_spares_drop(posix, then - posix->capacity);
     }
 }
 
@@ -242,16 +276,15 @@ bool bc_posix_make_room(struct posix *posix, uint64_t need)
     uint64_t evicted = 1;
 
     if (posix->used + need <= posix->capacity) {
-        if (bc_counter_get(&posix->counters.evictions) > 0) {
-            evict_ahead(posix, need);
-        }
+        bc_posix_evict_ahead(posix, need);
         return true;
     }
     if (posix->used - posix->going - posix->evictable + need > posix->capacity) {
         return false;
     }
+    drop_spares(posix, need);
     while (evicted > 0 && posix->used - posix->going + need > posix->capacity) {
-        evicted = evict_one(posix);
+        evicted = evict_one(posix, need);
     }
     return false;
 }
@@ -264,8 +297,9 @@ bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64
     if (retry->count >= BC_POSIX_NOSPC_RETRIES) {
         return false;
     }
+    evicted = bc_posix_spares_drop(posix, bytes);
     while (evicted < bytes && step > 0) {
-        step = evict_one(posix);
+        step = evict_one(posix, 0);
         evicted += step;
     }
     if (posix->unlinks_in_flight == 0) {

@@ -101,6 +101,16 @@ static void run_retries(struct posix *posix)
     }
 }
 
+void bc_posix_unlink_ended(struct posix *posix)
+{
+    posix->unlinks_in_flight--;
+    bc_posix_run_doomed(posix);
+    bc_posix_run_removals(posix);
+    run_retries(posix);
+    bc_ready_signal(&posix->ready);
+    bc_posix_check_stop(posix);
+}
+
 static void unlink_end(struct posix_unlink *unlink, int result)
 {
     struct posix *posix = unlink->posix;
@@ -114,16 +124,11 @@ static void unlink_end(struct posix_unlink *unlink, int result)
         bc_posix_object_check(posix, object);
     }
     bc_posix_unclaim(posix, &unlink->claim);
-    posix->unlinks_in_flight--;
     if (unlink->done != NULL) {
         unlink->done(unlink, result);
     }
     bc_pool_put(&posix->unlink_pool, unlink);
-    bc_posix_run_doomed(posix);
-    bc_posix_run_removals(posix);
-    run_retries(posix);
-    bc_ready_signal(&posix->ready);
-    bc_posix_check_stop(posix);
+    bc_posix_unlink_ended(posix);
 }
 
 static void unlink_done(struct bc_file_req *req, int64_t result)
@@ -137,16 +142,10 @@ static void unlink_done(struct bc_file_req *req, int64_t result)
     unlink_end(unlink, error);
 }
 
-static void unlink_granted(struct posix_claim *claim)
+static void unlink_submit(struct posix_unlink *unlink)
 {
-    struct posix_unlink *unlink = BC_CONTAINER_OF(claim, struct posix_unlink, claim);
     struct posix *posix = unlink->posix;
 
-    /* Another object has the name by now: the rename that brought it took this one away. */
-    if (bc_posix_find(posix, claim->name->node.hash) != NULL) {
-        unlink_end(unlink, 0);
-        return;
-    }
     unlink->req.kind = BC_FILE_UNLINK;
     unlink->req.dir_fd = posix->store->root_fd;
     unlink->req.path = unlink->path;
@@ -155,8 +154,54 @@ static void unlink_granted(struct posix_claim *claim)
     bc_file_submit(posix->files, &unlink->req);
 }
 
-bool bc_posix_unlink(struct posix *posix, struct posix_object *object, struct bc_hash128 hash,
-                     posix_unlink_fn done, void *done_arg, uint32_t done_index)
+static void no_spare(struct posix_unlink *unlink)
+{
+    bc_posix_spare_free(unlink->spare);
+    unlink->spare = NULL;
+}
+
+static void to_spare_done(struct bc_file_req *req, int64_t result)
+{
+    struct posix_unlink *unlink = BC_CONTAINER_OF(req, struct posix_unlink, req);
+
+    if (result != 0) {
+        no_spare(unlink);
+        unlink_submit(unlink); /* tells what is wrong, if it fails as well */
+        return;
+    }
+    unlink->object->flags |= POSIX_OBJECT_REUSED;
+    bc_posix_spare_ready(unlink->spare);
+    unlink_end(unlink, 0);
+}
+
+static void unlink_granted(struct posix_claim *claim)
+{
+    struct posix_unlink *unlink = BC_CONTAINER_OF(claim, struct posix_unlink, claim);
+    struct posix *posix = unlink->posix;
+
+    /* Another object has the name by now: the rename that brought it took this one away. */
+    if (bc_posix_find(posix, claim->name->node.hash) != NULL) {
+        if (unlink->spare != NULL) {
+            no_spare(unlink);
+        }
+        unlink_end(unlink, 0);
+        return;
+    }
+    if (unlink->spare == NULL) {
+        unlink_submit(unlink);
+        return;
+    }
+    unlink->req.kind = BC_FILE_RENAME;
+    unlink->req.dir_fd = posix->store->root_fd;
+    unlink->req.path = unlink->path;
+    unlink->req.dir_fd2 = posix->store->root_fd;
+    unlink->req.path2 = unlink->spare->path;
+    unlink->req.done = to_spare_done;
+    bc_file_submit(posix->files, &unlink->req);
+}
+
+static bool unlink_start(struct posix *posix, struct posix_object *object, struct bc_hash128 hash,
+                         const struct posix_unlink *how)
 {
     struct posix_unlink *unlink = bc_pool_get(&posix->unlink_pool);
 
@@ -165,11 +210,28 @@ bool bc_posix_unlink(struct posix *posix, struct posix_object *object, struct bc
     }
     unlink->posix = posix;
     unlink->object = object;
-    unlink->done = done;
-    unlink->done_arg = done_arg;
-    unlink->done_index = done_index;
+    unlink->spare = how->spare;
+    unlink->done = how->done;
+    unlink->done_arg = how->done_arg;
+    unlink->done_index = how->done_index;
     bc_posix_path(hash, unlink->path);
     posix->unlinks_in_flight++;
     bc_posix_claim(posix, &unlink->claim, hash, true, unlink_granted);
     return true;
+}
+
+bool bc_posix_unlink(struct posix *posix, struct posix_object *object, struct bc_hash128 hash,
+                     posix_unlink_fn done, void *done_arg, uint32_t done_index)
+{
+    const struct posix_unlink how = {.done = done, .done_arg = done_arg, .done_index = done_index};
+
+    return unlink_start(posix, object, hash, &how);
+}
+
+bool bc_posix_unlink_to_spare(struct posix *posix, struct posix_object *object,
+                              struct posix_spare *spare)
+{
+    const struct posix_unlink how = {.spare = spare};
+
+    return unlink_start(posix, object, object->node.hash, &how);
 }

@@ -56,7 +56,8 @@ static void put_open(struct posix *posix, struct posix_put *put)
     put->req.kind = BC_FILE_OPEN;
     put->req.dir_fd = posix->store->root_fd;
     put->req.path = put->tmp_path;
-    put->req.flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | (posix->store->direct ? O_DIRECT : 0);
+    put->req.flags = O_RDWR | O_CLOEXEC | (posix->store->direct ? O_DIRECT : 0) |
+                     (put->reused ? O_NOFOLLOW : O_CREAT | O_EXCL);
     put->req.mode = 0600;
     put->req.done = open_done;
     bc_file_submit(posix->files, &put->req);
@@ -78,6 +79,12 @@ static void open_done(struct bc_file_req *req, int64_t result)
         bc_posix_retry_nospc(posix, &put->retry, put->bytes)) {
         return;
     }
+    if (result == -ENOENT && put->reused) {
+        put->reused = false; /* somebody took the spare away: a new file does as well */
+        put->exists = false;
+        put_open(posix, put);
+        return;
+    }
     put->opening = false;
     put->retry.count = 0;
     if (result < 0) {
@@ -90,6 +97,30 @@ static void open_done(struct bc_file_req *req, int64_t result)
     bc_posix_put_opened(posix, put);
 }
 
+void bc_posix_tmp_path(struct posix *posix, char *path_out)
+{
+    (void)snprintf(path_out, BC_POSIX_TMP_PATH_LEN, "%s/w%u-%llu", BC_POSIX_TMP_NAME, posix->worker,
+                   (unsigned long long)++posix->last_tmp);
+}
+
+/* A file to write, and room for it: a spare, or a name and bytes of the capacity. */
+static void take_file(struct posix *posix, struct posix_put *put)
+{
+    put->reused = bc_posix_spare_take(posix, put->bytes, put->tmp_path);
+    put->exists = put->reused;
+    if (put->reused) {
+        bc_posix_evict_ahead(posix, put->bytes);
+    } else {
+        bc_posix_tmp_path(posix, put->tmp_path);
+        bc_posix_charge(posix, put->bytes);
+    }
+}
+
+static bool room_for(struct posix *posix, uint64_t bytes)
+{
+    return bc_posix_spare_has(posix, bytes) || bc_posix_make_room(posix, bytes);
+}
+
 /* The object's entry, its handle and what goes with it; nothing is taken when it fails. */
 static int take_handle(struct posix *posix, uint64_t size, struct posix_put **put_out)
 {
@@ -100,7 +131,7 @@ static int take_handle(struct posix *posix, uint64_t size, struct posix_put **pu
         (bc_posix_table_len(size) > 0 && posix->free_table_count == 0)) {
         return bc_ready_again(&posix->ready);
     }
-    if (!bc_posix_make_room(posix, bc_posix_file_len(size))) {
+    if (!room_for(posix, bc_posix_file_len(size))) {
         return bc_ready_again(&posix->ready);
     }
     object = bc_posix_object_alloc(posix);
@@ -154,11 +185,9 @@ int bc_posix_put_begin(struct bc_backend *backend, const struct bc_object_key *k
         memcpy(put->footer->meta, hints->meta, sizeof(put->footer->meta));
         put->object->flags |= POSIX_OBJECT_META;
     }
-    (void)snprintf(put->tmp_path, sizeof(put->tmp_path), "%s/w%u-%llu", BC_POSIX_TMP_NAME,
-                   posix->worker, (unsigned long long)++posix->last_tmp);
+    take_file(posix, put);
     bc_posix_path(key->hash, put->path);
     posix->handles++;
-    bc_posix_charge(posix, put->bytes);
     bc_hashmap_insert(&posix->puts, &put->node);
     put->listed = true;
     put->retry.run = open_again;

@@ -28,6 +28,7 @@ struct history {
     struct bc_faulty_files files;
     struct bc_fault_rule rule;
     uint64_t freeze_at; /* requests after which the disk is dead; 0: never */
+    bool full;          /* objects of one size in a store that is too small for them */
     struct expected expected[KEYS];
     struct bc_object_key keys[KEYS];
     uint32_t failures; /* calls that ended in an error that only a fault explains */
@@ -135,8 +136,27 @@ static void do_abort(struct history *history, uint32_t index)
     }
 }
 
+/* From the fourth on each is written over the file of one that had to go. */
+static void run_full(struct history *history)
+{
+    for (uint32_t i = 0; i < 2 * KEYS; i++) {
+        do_put(history, i % KEYS, BED_MIB, 20 + i);
+        do_get(history, i % KEYS);
+    }
+    do_abort(history, 0);
+    do_put(history, 0, BED_MIB - 5000, 40);
+    do_put(history, 1, BED_MIB + 5000, 41);
+    do_get(history, 0);
+    do_get(history, 1);
+    (void)bed_count(&bed, 10);
+}
+
 static void run(struct history *history)
 {
+    if (history->full) {
+        run_full(history);
+        return;
+    }
     do_put(history, 0, 5000, 1);
     do_put(history, 1, 2 * BED_MIB + 100, 2);
     do_put(history, 2, 0, 3);
@@ -202,7 +222,7 @@ static void check_end(struct history *history, bool may_strand, bool all_kept)
         assert_true(bed_metric(&bed, "used_bytes") >= (int64_t)bytes);
     } else {
         assert_int_equal(bed_metric(&bed, "used_bytes"), bytes);
-        assert_int_equal(temporary, 0);
+        assert_int_equal(temporary, bed_metric(&bed, "spare_files"));
         assert_int_equal(objects, bed_metric(&bed, "objects"));
     }
     assert_true(bed_metric(&bed, "used_bytes") <= bed_metric(&bed, "capacity_bytes"));
@@ -232,13 +252,14 @@ static void check_end(struct history *history, bool may_strand, bool all_kept)
 }
 
 /* A run with one fault at the n-th operation of these kinds. Returns whether there was an n-th. */
-static bool one_fault(uint32_t kinds, uint64_t n, enum bc_fault_action action, int error,
+static bool one_fault(bool full, uint32_t kinds, uint64_t n, enum bc_fault_action action, int error,
                       uint64_t amount, bool may_strand)
 {
     static struct history history;
     uint64_t struck;
 
     memset(&history, 0, sizeof(history));
+    history.full = full;
     history.rule = (struct bc_fault_rule){
         .kinds = kinds, .first = n, .action = action, .error = error, .amount = amount};
     start(&history, 4 * BED_MIB);
@@ -248,16 +269,22 @@ static bool one_fault(uint32_t kinds, uint64_t n, enum bc_fault_action action, i
     return struck > 0;
 }
 
-static uint32_t every_nth(uint32_t kinds, enum bc_fault_action action, int error, uint64_t amount,
-                          bool may_strand)
+static uint32_t every_nth_of(bool full, uint32_t kinds, enum bc_fault_action action, int error,
+                             uint64_t amount, bool may_strand)
 {
     uint32_t n = 1;
 
-    while (one_fault(kinds, n, action, error, amount, may_strand)) {
+    while (one_fault(full, kinds, n, action, error, amount, may_strand)) {
         n++;
         assert_true(n < 500);
     }
     return n - 1;
+}
+
+static uint32_t every_nth(uint32_t kinds, enum bc_fault_action action, int error, uint64_t amount,
+                          bool may_strand)
+{
+    return every_nth_of(false, kinds, action, error, amount, may_strand);
 }
 
 #define KIND(name) (1u << BC_FILE_##name)
@@ -276,6 +303,18 @@ static void nothing_fails_without_faults(void **state)
     run(&history);
     assert_int_equal(history.failures, 0);
     check_end(&history, false, false);
+    assert_int_equal(open_descriptors(), before);
+}
+
+static void a_full_store_may_meet_any_of_these(void **state)
+{
+    uint32_t before = open_descriptors();
+
+    (void)state;
+    assert_true(every_nth_of(true, ALL_BUT_CLOSE, BC_FAULT_FAIL, -EIO, 0, true) > 60);
+    assert_true(every_nth_of(true, KIND(RENAME), BC_FAULT_FAIL, -ENOSPC, 0, false) > 20);
+    assert_true(every_nth_of(true, KIND(WRITE), BC_FAULT_SHORT, -EIO, 4096, false) > 10);
+    assert_true(every_nth_of(true, KIND(WRITE), BC_FAULT_CORRUPT, 0, 0, false) > 10);
     assert_int_equal(open_descriptors(), before);
 }
 
@@ -364,26 +403,33 @@ static void a_disk_that_is_full_for_good_refuses_puts(void **state)
     check_end(&history, false, false);
 }
 
-/* As if killed after the n-th operation: nothing that was acknowledged is lost, wrong, or back
- * again. */
-static void killed_at_any_operation_it_starts_clean(void **state)
+static uint64_t kill_at_every_operation(bool full, uint64_t capacity)
 {
     static struct history history;
     uint64_t total = UINT64_MAX;
 
-    (void)state;
     for (uint64_t n = 1; n <= total; n++) {
         memset(&history, 0, sizeof(history));
         history.freeze_at = n;
-        start(&history, 64 * BED_MIB); /* nothing needs to be evicted */
+        history.full = full;
+        start(&history, capacity);
         run(&history);
         if (!history.files.frozen) {
             total = n;
         }
-        check_end(&history, true, true);
+        check_end(&history, true, !full);
         assert_true(n < 500);
     }
-    assert_true(total > 30);
+    return total;
+}
+
+/* As if killed after the n-th operation: nothing that was acknowledged is lost, wrong, or back
+ * again. */
+static void killed_at_any_operation_it_starts_clean(void **state)
+{
+    (void)state;
+    assert_true(kill_at_every_operation(false, 64 * BED_MIB) > 30); /* nothing is evicted */
+    assert_true(kill_at_every_operation(true, 4 * BED_MIB) > 60);
 }
 
 int main(void)
@@ -391,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_fails_without_faults),
         cmocka_unit_test(any_operation_may_end_in_eio),
+        cmocka_unit_test(a_full_store_may_meet_any_of_these),
         cmocka_unit_test(what_makes_room_may_find_none),
         cmocka_unit_test(writes_may_stop_short),
         cmocka_unit_test(reads_may_stop_short),

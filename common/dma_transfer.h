@@ -97,7 +97,7 @@ struct bc_wire_hello {
     uint64_t features;
     uint8_t host_id[16]; /* stable for a host (machine id), zero when unknown */
     uint32_t pid;
-    uint32_t requests_wanted; /* 0: the agent's default */
+    uint32_t requests_wanted; /* credits; more than the limit, or 0: the limit */
     uint16_t auth_len;        /* <= BC_AUTH_LEN_MAX */
     uint16_t name_len;        /* <= BC_NAME_LEN_MAX */
     uint32_t reserved;

@@ -9,7 +9,7 @@
  * frame larger than BC_FRAME_BODY_MAX or a message larger than message_max is refused when its
  * header is seen, before room is made for it; memory is bounded: one frame and what a recv brought
  * beside it, message_max for a message of several frames, and out_max (queued in segments that are
- * at least half full). The type of a message is not checked: whoever reads it knows which types it
+ * at least half full). Between messages no more than 512 KiB are kept for receiving. The type of a message is not checked: whoever reads it knows which types it
  * takes.
  * Copies: a message of one frame is shown where it was received; one of several frames is copied
  * once, into one piece. A sent body is copied once; queued bytes never move.
@@ -60,6 +60,13 @@ BC_MUST_USE int bc_channel_next(struct bc_channel *channel, struct bc_message *m
 /* True when bytes of an unfinished frame or message are buffered (a peer that stops here is
  * half-open). Meant for when bc_channel_next returned 0: whole messages not taken yet count too. */
 bool bc_channel_in_partial(const struct bc_channel *channel);
+
+/* Bytes of messages that were received and not shown yet, an unfinished one among them. */
+size_t bc_channel_in_len(const struct bc_channel *channel);
+
+/* Larger bodies are accepted from the next header on; never less than before (asserted), and not
+ * over BC_MESSAGE_BODY_MAX (asserted). */
+void bc_channel_grow_message_max(struct bc_channel *channel, size_t message_max);
 
 /* Frames and queues a message; the body is copied. -EAGAIN when out_max would be passed (nothing
  * was queued: consume first), -EMSGSIZE over BC_MESSAGE_BODY_MAX or when out_max could never hold

@@ -12,10 +12,10 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 
-#define IN_CAP_MIN     ((size_t)64 << 10)
-#define IN_SPACE_MIN   ((size_t)4096)
-#define PARTS_CAP_MIN  ((size_t)64 << 10)
-#define PARTS_CAP_KEEP ((size_t)1 << 20) /* a larger buffer is freed after its message */
+#define IN_CAP_MIN    ((size_t)64 << 10)
+#define IN_SPACE_MIN  ((size_t)4096)
+#define PARTS_CAP_MIN ((size_t)64 << 10)
+#define CAP_KEEP      ((size_t)256 << 10) /* a larger buffer is freed after its message */
 
 void bc_channel_in_init(struct bc_channel_in *in, size_t message_max)
 {
@@ -23,6 +23,12 @@ void bc_channel_in_init(struct bc_channel_in *in, size_t message_max)
 
     in->message_max = message_max;
     in->cap_max = sizeof(struct bc_wire_frame) + body_max + IN_CAP_MIN;
+}
+
+void bc_channel_grow_message_max(struct bc_channel *channel, size_t message_max)
+{
+    BC_ASSERT(message_max >= channel->in.message_max && message_max <= BC_MESSAGE_BODY_MAX);
+    bc_channel_in_init(&channel->in, message_max);
 }
 
 void bc_channel_in_fini(struct bc_channel_in *in)
@@ -96,6 +102,11 @@ int bc_channel_in_space(struct bc_channel *channel, uint8_t **data_out, size_t *
     if (have == 0 && !in->shown) {
         in->start = 0;
         in->end = 0;
+        if (in->cap > CAP_KEEP) {
+            free(in->data);
+            in->data = NULL;
+            in->cap = 0;
+        }
     }
     if (in->cap - in->end < want) {
         int rc = make_room(in, have, want);
@@ -221,7 +232,7 @@ static void parts_release(struct bc_channel_in *in)
 {
     in->parts_shown = false;
     in->parts_len = 0;
-    if (in->parts_cap > PARTS_CAP_KEEP) {
+    if (in->parts_cap > CAP_KEEP) {
         free(in->parts);
         in->parts = NULL;
         in->parts_cap = 0;
@@ -293,4 +304,11 @@ int bc_channel_next(struct bc_channel *channel, struct bc_message *message_out)
 bool bc_channel_in_partial(const struct bc_channel *channel)
 {
     return channel->in.end != channel->in.start || channel->in.parts_open;
+}
+
+size_t bc_channel_in_len(const struct bc_channel *channel)
+{
+    const struct bc_channel_in *in = &channel->in;
+
+    return in->end - in->start + (in->parts_open ? in->parts_len : 0);
 }

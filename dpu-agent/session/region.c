@@ -42,6 +42,7 @@ struct bc_region_batch {
     uint32_t count;
     uint32_t legs_left;
     uint32_t users_left; /* regions whose users must go first (drop) */
+    uint64_t bytes;
     struct batch_item *items;
     uint32_t *statuses;
     uint8_t *descriptors;
@@ -86,6 +87,7 @@ static void batch_free(struct bc_region_batch *batch)
             free(batch->legs[i].results);
         }
     }
+    batch->regions->bytes -= batch->bytes;
     free(batch->legs);
     free(batch->descriptors);
     free(batch->statuses);
@@ -104,6 +106,9 @@ static struct bc_region_batch *batch_new(struct bc_regions *regions, enum batch_
     batch->kind = kind;
     batch->regions = regions;
     batch->count = count;
+    batch->bytes = descriptors_len + count * (sizeof(*batch->items) + sizeof(*batch->statuses) +
+                                              workers * sizeof(int));
+    regions->bytes += batch->bytes;
     batch->items = calloc(count + 1, sizeof(*batch->items));
     batch->statuses = calloc(count + 1, sizeof(*batch->statuses));
     batch->descriptors = malloc(descriptors_len + 1);

@@ -50,6 +50,7 @@ struct bc_regions {
     uint32_t live;
     uint32_t batches; /* in flight: on their way through the workers, or waiting for users to go */
     uint32_t sent;    /* those of them that are on their way */
+    uint64_t bytes;   /* that all of them take */
     struct bc_worker *home;
 };
 

@@ -8,8 +8,10 @@
 
 #include "session/request_internal.h"
 
-/* An arena larger than this is given back to the system with its request. */
-#define ARENA_KEPT_MAX (1u << 20)
+/* An arena larger than this is given back to the system with its request, and any arena while all
+ * of them hold more than that. */
+#define ARENA_KEPT_MAX  (1u << 20)
+#define ARENAS_KEPT_MAX (UINT64_C(32) << 20)
 
 int bc_requests_create(struct bc_worker *worker, uint32_t count, struct bc_requests **requests_out)
 {
@@ -42,20 +44,37 @@ void bc_requests_destroy(struct bc_requests *requests)
     free(requests);
 }
 
+uint64_t bc_requests_memory(const struct bc_requests *requests)
+{
+    return requests->memory;
+}
+
+static void free_arena(struct bc_request *request)
+{
+    request->owner->memory -= request->arena_len;
+    free(request->arena);
+    request->arena = NULL;
+    request->arena_len = 0;
+}
+
 int bc_request_reserve(struct bc_request *request, size_t len)
 {
+    struct bc_requests *owner = request->owner;
     request->arena_used = 0;
     if (request->arena_len >= len) {
         return 0;
     }
-    free(request->arena);
-    request->arena_len = 0;
+    free_arena(request);
     size_t rounded = bc_align_up_u64(len, 4096);
+    if (rounded > BC_REQUESTS_MEMORY_MAX - bc_min_u64(owner->memory, BC_REQUESTS_MEMORY_MAX)) {
+        return -EAGAIN;
+    }
     request->arena = malloc(rounded);
     if (request->arena == NULL) {
         return -ENOMEM;
     }
     request->arena_len = rounded;
+    owner->memory += rounded;
     return 0;
 }
 
@@ -139,10 +158,8 @@ void bc_request_cancel(struct bc_request *request, enum bc_status status)
 void bc_request_put(struct bc_request *request)
 {
     BC_ASSERT(request->outstanding == 0);
-    if (request->arena_len > ARENA_KEPT_MAX) {
-        free(request->arena);
-        request->arena = NULL;
-        request->arena_len = 0;
+    if (request->arena_len > ARENA_KEPT_MAX || request->owner->memory > ARENAS_KEPT_MAX) {
+        free_arena(request);
     }
     bc_pool_put(&request->owner->pool, request);
 }
@@ -160,6 +177,11 @@ enum bc_request_kind bc_request_kind_of(const struct bc_request *request)
 uint64_t bc_request_bytes_wanted(const struct bc_request *request)
 {
     return request->bytes;
+}
+
+uint64_t bc_request_memory(const struct bc_request *request)
+{
+    return request->arena_len;
 }
 
 static uint64_t age_ns(const struct bc_request *request)

@@ -8,7 +8,8 @@
  *
  * Thread: the session's worker; parts are handed to other workers by mail.
  * Memory: requests come from a pool of the worker; what a request needs (a copy of its message,
- * jobs, pieces, statuses) lies in an arena that grows to the largest message seen and is kept. */
+ * jobs, pieces, statuses) lies in an arena that is kept for the next one unless it is large. All
+ * arenas of a worker together stay below BC_REQUESTS_MEMORY_MAX. */
 #ifndef BC_SESSION_REQUEST_H
 #define BC_SESSION_REQUEST_H
 
@@ -40,15 +41,20 @@ struct bc_request_env {
     void *arg;
 };
 
+#define BC_REQUESTS_MEMORY_MAX (UINT64_C(256) << 20)
+
 /* The worker's pool. -ENOMEM. */
 BC_MUST_USE int bc_requests_create(struct bc_worker *worker, uint32_t count,
                                    struct bc_requests **requests_out);
 void bc_requests_destroy(struct bc_requests *requests); /* all back (asserted) */
+/* Bytes of all arenas now. */
+uint64_t bc_requests_memory(const struct bc_requests *requests);
 
 /* Bytes a transfer moves, before it is started: for credits. */
 uint64_t bc_transfer_bytes(const struct bc_transfer *transfer);
 
-/* Starts a decoded and credited message. -EAGAIN: the pool is empty; -ENOMEM; -EBADMSG. */
+/* Starts a decoded and credited message. -EAGAIN: the pool is empty, or the arenas are
+ * at their limit; -ENOMEM; -EBADMSG. */
 BC_MUST_USE int bc_request_start(struct bc_requests *requests, const struct bc_request_env *env,
                                  enum bc_request_kind kind, uint64_t id, const void *body,
                                  size_t body_len, struct bc_request **request_out);
@@ -61,6 +67,7 @@ void bc_request_put(struct bc_request *request);
 uint64_t bc_request_id(const struct bc_request *request);
 enum bc_request_kind bc_request_kind_of(const struct bc_request *request);
 uint64_t bc_request_bytes_wanted(const struct bc_request *request); /* what was credited */
+uint64_t bc_request_memory(const struct bc_request *request);       /* of its arena */
 /* Adds the time since arrival to the histogram of its kind of transfer. */
 void bc_request_record(const struct bc_request *request, struct bc_histogram *push_ns,
                        struct bc_histogram *pull_ns);

@@ -65,13 +65,14 @@ struct bc_request {
 struct bc_requests {
     struct bc_worker *worker;
     struct bc_pool pool;
+    uint64_t memory; /* bytes of all arenas, of requests that are back too */
 };
 
 /* Room in the arena, aligned, zeroed. The arena was sized before: by BC_ARENA_ALIGN more than what is
  * taken, for each time. */
 #define BC_ARENA_ALIGN ((size_t)16)
 void *bc_request_alloc(struct bc_request *request, size_t len);
-/* Empties the arena and makes it at least `len` bytes long. -ENOMEM. */
+/* Empties the arena and makes it at least `len` bytes long. -EAGAIN, -ENOMEM. */
 int bc_request_reserve(struct bc_request *request, size_t len);
 /* A part, leg or cancel came back (or starting ended). */
 void bc_request_drop(struct bc_request *request);

@@ -3,9 +3,11 @@
 #include "session/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "session/session.h"
@@ -19,6 +21,7 @@ struct bc_server {
     struct bc_listener *listener;
     struct bc_watch watch;
     struct bc_timer pause;
+    int spare_fd; /* of nothing: closed when there is no other for a connection to be refused */
     uint32_t next_worker;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -45,9 +48,8 @@ static void hand_over(struct bc_server *server, struct bc_conn *conn)
     server->next_worker = (server->next_worker + 1) % server->worker->worker_count;
     struct handover *handover = calloc(1, sizeof(*handover));
     if (handover == NULL) {
-        BC_WARN_LIMITED("server", "client %s refused: out of memory",
-                        server->transport->conn_peer(conn));
-        server->transport->close(conn);
+        bc_sessions_refuse(server->worker->sessions, server->transport, conn,
+                           "the agent is out of memory");
         return;
     }
     handover->mail.deliver = arrive;
@@ -55,6 +57,31 @@ static void hand_over(struct bc_server *server, struct bc_conn *conn)
     handover->transport = server->transport;
     handover->conn = conn;
     bc_loop_send(worker->loop, &handover->mail);
+}
+
+static void keep_spare(struct bc_server *server)
+{
+    if (server->spare_fd < 0) {
+        server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+}
+
+/* accept, with the descriptor that was kept when there is no other; what it returns. */
+static int accept_to_refuse(struct bc_server *server)
+{
+    struct bc_conn *conn;
+    if (server->spare_fd < 0) {
+        return -EMFILE;
+    }
+    close(server->spare_fd);
+    server->spare_fd = -1;
+    int rc = server->transport->accept(server->listener, &conn);
+    if (rc == 0) {
+        bc_sessions_refuse(server->worker->sessions, server->transport, conn,
+                           "the agent has no descriptors left (see --connections-max)");
+    }
+    keep_spare(server);
+    return rc;
 }
 
 /* The connection that waits keeps the listener readable: it is not looked at while pausing. */
@@ -74,6 +101,10 @@ static void ready(struct bc_watch *watch, uint32_t events)
     for (uint32_t i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct bc_conn *conn;
         int rc = server->transport->accept(server->listener, &conn);
+        bool taken = rc == 0;
+        if (rc == -EMFILE || rc == -ENFILE) {
+            rc = accept_to_refuse(server);
+        }
         if (rc == -EAGAIN) {
             return;
         }
@@ -84,7 +115,9 @@ static void ready(struct bc_watch *watch, uint32_t events)
             pause_accepting(server, rc);
             return;
         }
-        hand_over(server, conn);
+        if (taken) {
+            hand_over(server, conn);
+        }
     }
 }
 
@@ -109,6 +142,8 @@ int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *tr
     server->worker = worker;
     server->transport = transport;
     bc_timer_init(&server->pause, pause_over);
+    server->spare_fd = -1;
+    keep_spare(server);
     *server_out = server;
     return 0;
 }
@@ -148,6 +183,9 @@ void bc_server_destroy(struct bc_server *server)
     }
     if (server->listener != NULL) {
         server->transport->listener_close(server->listener);
+    }
+    if (server->spare_fd >= 0) {
+        close(server->spare_fd);
     }
     free(server);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* server.h - accepts connections on one worker and hands them to the workers in turn.
- * Thread: the accepting worker's. Errors of accept (no descriptors left) pause accepting for 100 ms
- * and are logged once per pause; established sessions are not touched. */
+ * Thread: the accepting worker's. When no descriptors are left, one that was kept for this takes the
+ * connection for as long as ERROR needs, so that nobody is left waiting; other errors of accept pause
+ * accepting for 100 ms and are logged. Established sessions are not touched. */
 #ifndef BC_SESSION_SERVER_H
 #define BC_SESSION_SERVER_H
 

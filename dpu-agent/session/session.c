@@ -12,7 +12,9 @@
 #include "session/session_internal.h"
 
 #define REQUESTS_OF_WORKER_MAX 65536u
+#define HELLO_LEN_MAX          (sizeof(struct bc_wire_hello) + BC_AUTH_LEN_MAX + BC_NAME_LEN_MAX)
 #define DROP_RETRY_NS          (100 * BC_NS_PER_MS)
+#define SCRATCH_KEPT_MAX       ((size_t)64 << 10)
 
 uint8_t *bc_session_scratch(struct bc_session *session, size_t len)
 {
@@ -27,6 +29,15 @@ uint8_t *bc_session_scratch(struct bc_session *session, size_t len)
         session->scratch_len = rounded;
     }
     return session->scratch;
+}
+
+void bc_session_trim_scratch(struct bc_session *session)
+{
+    if (session->scratch_len > SCRATCH_KEPT_MAX) {
+        free(session->scratch);
+        session->scratch = NULL;
+        session->scratch_len = 0;
+    }
 }
 
 void bc_session_fail(struct bc_session *session, enum bc_status status, const char *format, ...)
@@ -57,12 +68,39 @@ void bc_session_say_goodbye(struct bc_session *session)
     }
 }
 
+/* ---- connections of all workers, counted where the first one counts --------------------------- */
+
+static uint32_t *connections(const struct bc_sessions *sessions)
+{
+    return &sessions->worker->peers[0]->sessions->connections;
+}
+
+/* False: one too many. */
+static bool count_in(struct bc_session *session)
+{
+    uint32_t *count = connections(session->owner);
+    uint32_t max = session->worker->limits->sessions_max;
+    session->counted = __atomic_add_fetch(count, 1, __ATOMIC_RELAXED) <= max;
+    if (!session->counted) {
+        __atomic_sub_fetch(count, 1, __ATOMIC_RELAXED);
+    }
+    return session->counted;
+}
+
+static void count_out(struct bc_session *session)
+{
+    if (session->counted) {
+        __atomic_sub_fetch(connections(session->owner), 1, __ATOMIC_RELAXED);
+    }
+}
+
 static void free_session(struct bc_task *task)
 {
     struct bc_session *session = BC_CONTAINER_OF(task, struct bc_session, close_task);
     struct bc_sessions *owner = session->owner;
     bc_timer_stop(session->worker->loop, &session->timer);
     bc_list_remove(&owner->list, &session->node);
+    count_out(session);
     bc_counter_add(&owner->open, -1);
     bc_regions_fini(&session->regions);
     bc_channel_destroy(session->channel);
@@ -116,6 +154,7 @@ void bc_session_close(struct bc_session *session, const char *why)
     for (uint32_t i = 0; i < session->request_count; i++) {
         bc_request_cancel(session->requests[i], BC_STATUS_CANCELLED);
     }
+    bc_session_give_place(session);
     bc_watch_stop(&session->watch, watch_stopped);
     while (session->unsent_count > 0) {
         bc_session_finish_unsent(session);
@@ -130,7 +169,8 @@ static struct bc_session *session_new(struct bc_sessions *sessions)
     if (session == NULL) {
         return NULL;
     }
-    struct bc_channel_options options = {.message_max = limits->message_max};
+    /* Who has not said HELLO has nothing longer to say. */
+    struct bc_channel_options options = {.message_max = HELLO_LEN_MAX};
     session->flows = calloc(workers, sizeof(*session->flows));
     session->requests = calloc(limits->requests_max, sizeof(struct bc_request *));
     session->unsent = calloc(limits->requests_max, sizeof(struct bc_request *));
@@ -147,6 +187,7 @@ static struct bc_session *session_new(struct bc_sessions *sessions)
     }
     session->owner = sessions;
     session->worker = sessions->worker;
+    session->requests_max = limits->requests_max;
     return session;
 
 err_free:
@@ -163,9 +204,7 @@ void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_o
     struct bc_worker *worker = sessions->worker;
     struct bc_session *session = session_new(sessions);
     if (session == NULL) {
-        BC_WARN_LIMITED("session", "client %s refused: out of memory", transport->conn_peer(conn));
-        bc_counter_add(&sessions->refused, 1);
-        transport->close(conn);
+        bc_sessions_refuse(sessions, transport, conn, "the agent is out of memory");
         return;
     }
     session->transport = transport;
@@ -175,8 +214,7 @@ void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_o
     snprintf(session->name, sizeof(session->name), "%s", "?");
     snprintf(session->peer, sizeof(session->peer), "%s", transport->conn_peer(conn));
     bc_session_io_init(session);
-    bool full = bc_list_empty(&sessions->list) == false &&
-                sessions->list.count >= worker->limits->sessions_max;
+    bool full = !count_in(session);
     bc_list_push_back(&sessions->list, &session->node);
     bc_counter_add(&sessions->open, 1);
     bc_counter_add(&sessions->accepted, 1);
@@ -185,10 +223,33 @@ void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_o
     if (full || sessions->draining) {
         bc_counter_add(&sessions->refused, 1);
         bc_session_fail(session, full ? BC_STATUS_LIMIT : BC_STATUS_SHUTTING_DOWN,
-                        full ? "too many connections (limit %u per worker)"
+                        full ? "too many connections (limit %u)"
                              : "the agent is shutting down (%u workers)",
                         full ? worker->limits->sessions_max : worker->worker_count);
     }
+}
+
+void bc_sessions_refuse(struct bc_sessions *sessions, const struct bc_transport_ops *transport,
+                        struct bc_conn *conn, const char *why)
+{
+    struct bc_channel *channel;
+    uint8_t body[sizeof(uint32_t) + BC_ERROR_TEXT_LEN_MAX];
+    struct bc_writer writer;
+    size_t len = 0;
+    const uint8_t *data;
+    BC_WARN_LIMITED("session", "client %s refused: %s", transport->conn_peer(conn), why);
+    bc_counter_add(&sessions->refused, 1);
+    bc_writer_init(&writer, body, sizeof(body));
+    if (bc_error_encode(&writer, BC_STATUS_LIMIT, why) == 0 &&
+        bc_writer_finish(&writer, &len) == 0 && bc_channel_create(NULL, &channel) == 0) {
+        if (bc_channel_send(channel, BC_MSG_ERROR, 0, body, len) == 0 &&
+            bc_channel_out_peek(channel, &data, &len)) {
+            /* A new connection takes so little at once, or is not worth more. */
+            (void)transport->send(conn, data, len);
+        }
+        bc_channel_destroy(channel);
+    }
+    transport->close(conn);
 }
 
 static int register_metrics(struct bc_sessions *sessions)
@@ -255,6 +316,7 @@ int bc_sessions_create(struct bc_worker *worker, struct bc_sessions **sessions_o
     sessions->worker = worker;
     sessions->next_id = 1;
     bc_list_init(&sessions->list);
+    bc_list_init(&sessions->waiting);
     uint64_t requests = (uint64_t)worker->limits->requests_max * worker->limits->sessions_max;
     int rc = bc_requests_create(worker, (uint32_t)bc_min_u64(requests, REQUESTS_OF_WORKER_MAX),
                                 &sessions->requests);

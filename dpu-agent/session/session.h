@@ -32,6 +32,10 @@ void bc_sessions_destroy(struct bc_sessions *sessions); /* none left (asserted) 
 void bc_sessions_adopt(struct bc_sessions *sessions, const struct bc_transport_ops *transport,
                        struct bc_conn *conn);
 
+/* Says ERROR and closes at once, without a session: for what cannot be taken over. */
+void bc_sessions_refuse(struct bc_sessions *sessions, const struct bc_transport_ops *transport,
+                        struct bc_conn *conn, const char *why);
+
 /* New transfers are refused (SHUTTING_DOWN); each session says GOODBYE when its last request
  * ended. */
 void bc_sessions_drain(struct bc_sessions *sessions);

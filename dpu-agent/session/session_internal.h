@@ -36,6 +36,10 @@ struct bc_session {
     bool dropping; /* bc_regions_drop_all is under way or done */
     bool dropped;
     bool close_queued;
+    bool counted;     /* in `connections` */
+    bool has_place;   /* for a long message; counted in `long_messages` */
+    bool waits_place; /* linked in `waiting` */
+    struct bc_list_node waiting_node;
     char name[BC_NAME_LEN_MAX + 1];
     char peer[80];
 
@@ -43,6 +47,8 @@ struct bc_session {
     struct bc_flow *flows;        /* one per worker; worker w alone touches flows[w] */
     struct bc_request **requests; /* in flight, in no order */
     uint32_t request_count;
+    uint32_t requests_max;      /* granted */
+    uint64_t request_memory;    /* that they take in the agent */
     struct bc_request **unsent; /* a ring of requests_max: done, their answers wait for room */
     uint32_t unsent_first;
     uint32_t unsent_count;
@@ -60,6 +66,9 @@ struct bc_sessions {
     struct bc_list list;
     bool draining;
     uint64_t next_id;
+    uint32_t connections;   /* of all workers, in those of worker 0; atomic */
+    uint32_t long_messages; /* sessions that are receiving one */
+    struct bc_list waiting; /* sessions that could go on with one */
 
     struct bc_counter open;
     struct bc_counter accepted;
@@ -88,6 +97,8 @@ void bc_session_say_goodbye(struct bc_session *session);
 void bc_session_check_closed(struct bc_session *session);
 /* `len` bytes to encode an answer in; NULL: out of memory (the session was closed). */
 uint8_t *bc_session_scratch(struct bc_session *session, size_t len);
+/* Between answers: what a long one needed is given back. */
+void bc_session_trim_scratch(struct bc_session *session);
 
 /* session_io.c */
 void bc_session_io_init(struct bc_session *session);
@@ -98,6 +109,8 @@ void bc_session_send(struct bc_session *session, uint8_t type, uint64_t request_
 bool bc_session_has_room(const struct bc_session *session);
 /* Reads nothing more, and closes once everything queued is out, or after hello_timeout_ms. */
 void bc_session_close_after_flush(struct bc_session *session);
+/* The session's place for a long message goes to the one that waits longest. */
+void bc_session_give_place(struct bc_session *session);
 /* Input and output are looked at soon. */
 void bc_session_schedule_io(struct bc_session *session);
 

@@ -5,7 +5,9 @@
  * reading pauses and answers of requests that end stay with their requests. So a slow reader costs
  * the agent one answer more than OUT_HOLD, and is not punished; one that takes nothing for three
  * keep-alive intervals is closed. Reading pauses as well while many registrations are on their way
- * through the workers.
+ * through the workers, and while the requests of a worker take much memory and those of this client
+ * more than its share. Of a worker's clients only a few at a time may be in the middle of a long
+ * message; others wait for a place, which nobody holds for longer than a message may take.
  *
  * Invariant: the descriptor is watched only for what would be acted on, since a watch reports a
  * level. */
@@ -23,6 +25,10 @@
 #define OUT_HOLD            (1u << 20)
 #define BATCHES_SENT_MAX    16u
 #define BATCHES_MAX         1024u
+#define BATCH_BYTES_MAX     (1u << 20)
+#define REQUEST_MEMORY_HIGH (BC_REQUESTS_MEMORY_MAX / 4)
+#define LONG_MESSAGE        ((size_t)256 << 10)
+#define LONG_MESSAGES_MAX   32u
 #define SILENCES_UNTIL_LOST UINT64_C(3)
 
 bool bc_session_has_room(const struct bc_session *session)
@@ -30,10 +36,58 @@ bool bc_session_has_room(const struct bc_session *session)
     return session->out_waiting < OUT_HOLD && session->unsent_count == 0;
 }
 
+/* Such a session has requests in flight: the end of each is an occasion to look again. */
+static bool is_greedy(const struct bc_session *session)
+{
+    const struct bc_sessions *owner = session->owner;
+    return bc_requests_memory(owner->requests) > REQUEST_MEMORY_HIGH &&
+           session->request_memory > REQUEST_MEMORY_HIGH / bc_max_u64(owner->list.count, 1);
+}
+
 static bool may_read(const struct bc_session *session)
 {
     return !session->close_after_flush && bc_session_has_room(session) &&
-           session->regions.sent < BATCHES_SENT_MAX && session->regions.batches < BATCHES_MAX;
+           session->regions.sent < BATCHES_SENT_MAX && session->regions.batches < BATCHES_MAX &&
+           session->regions.bytes < BATCH_BYTES_MAX && !session->waits_place && !is_greedy(session);
+}
+
+void bc_session_give_place(struct bc_session *session)
+{
+    struct bc_sessions *owner = session->owner;
+    if (session->waits_place) {
+        session->waits_place = false;
+        bc_list_remove(&owner->waiting, &session->waiting_node);
+    }
+    if (!session->has_place) {
+        return;
+    }
+    session->has_place = false;
+    owner->long_messages--;
+    struct bc_list_node *node = bc_list_first(&owner->waiting);
+    if (node != NULL) {
+        struct bc_session *next = BC_CONTAINER_OF(node, struct bc_session, waiting_node);
+        next->waits_place = false;
+        next->has_place = true;
+        owner->long_messages++;
+        bc_list_remove(&owner->waiting, node);
+        bc_session_schedule_io(next);
+    }
+}
+
+/* Takes a place for the long message that is coming in, or gives it back after it. */
+static void look_at_place(struct bc_session *session)
+{
+    struct bc_sessions *owner = session->owner;
+    bool needed = bc_channel_in_len(session->channel) > LONG_MESSAGE;
+    if (!needed) {
+        bc_session_give_place(session);
+    } else if (!session->has_place && owner->long_messages < LONG_MESSAGES_MAX) {
+        session->has_place = true;
+        owner->long_messages++;
+    } else if (!session->has_place && !session->waits_place) {
+        session->waits_place = true;
+        bc_list_push_back(&owner->waiting, &session->waiting_node);
+    }
 }
 
 void bc_session_schedule_io(struct bc_session *session)
@@ -113,6 +167,7 @@ static bool flush(struct bc_session *session, bool *waiting_out)
     bool waiting = bc_channel_out_peek(session->channel, &data, &len);
     if (!waiting) {
         session->out_waiting = 0; /* it counts one header a message, a long one has more */
+        bc_session_trim_scratch(session);
         if (session->close_after_flush) {
             bc_session_close(session, "closed by the agent");
             return false;
@@ -194,7 +249,11 @@ static bool receive(struct bc_session *session)
         return false;
     }
     bc_channel_in_commit(session->channel, (size_t)got);
-    return take_messages(session) && (size_t)got == len;
+    bool more = take_messages(session);
+    if (session->state != BC_SESSION_CLOSING) {
+        look_at_place(session);
+    }
+    return more && may_read(session) && (size_t)got == len;
 }
 
 /* A client that stops inside a message, or before HELLO, has a deadline; not while it is the agent
@@ -216,7 +275,13 @@ static void watch_partial(struct bc_session *session)
 static void run_io(struct bc_session *session)
 {
     session->handled = 0;
-    bool more = session->unread ? take_messages(session) : true;
+    bool more = true;
+    if (session->unread) {
+        more = take_messages(session);
+        if (session->state != BC_SESSION_CLOSING) {
+            look_at_place(session);
+        }
+    }
     more = more && session->readable && may_read(session);
     for (uint32_t reads = 0; more && reads < READS_PER_TURN; reads++) {
         more = receive(session);

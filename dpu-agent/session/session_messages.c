@@ -18,7 +18,7 @@ static void answer_hello(struct bc_session *session, uint64_t request_id, enum b
                 .name_len = (uint16_t)strlen(limits->agent_name),
                 .features = limits->features,
                 .session_id = session->id,
-                .requests_max = limits->requests_max,
+                .requests_max = session->requests_max,
                 .entries_max = limits->entries_max,
                 .bytes_max = limits->bytes_max,
                 .regions_max = limits->regions_max,
@@ -55,6 +55,9 @@ static void on_hello(struct bc_session *session, const struct bc_message *messag
         status = BC_STATUS_DENIED;
     }
     bc_log_key(session->name, sizeof(session->name), hello.name.data, hello.name.len);
+    if (hello.wire.requests_wanted != 0 && hello.wire.requests_wanted < session->requests_max) {
+        session->requests_max = hello.wire.requests_wanted;
+    }
     answer_hello(session, message->request_id, status);
     if (status != BC_STATUS_OK) {
         BC_WARN_LIMITED("session", "client %s (%s) refused: %s", session->name, session->peer,
@@ -62,6 +65,7 @@ static void on_hello(struct bc_session *session, const struct bc_message *messag
         bc_session_close_after_flush(session);
         return;
     }
+    bc_channel_grow_message_max(session->channel, session->worker->limits->message_max);
     session->tenant = hello.wire.tenant;
     session->state = BC_SESSION_OPEN;
     BC_INFO_LIMITED("session", "client %s (%s, pid %u) is session %llx", session->name,
@@ -168,6 +172,7 @@ static void finish_request(struct bc_session *session, struct bc_request *reques
         }
     }
     session->bytes_in_flight -= bc_request_bytes_wanted(request);
+    session->request_memory -= bc_request_memory(request);
     bc_counter_add(&session->owner->requests_now, -1);
     if (session->state != BC_SESSION_CLOSING) {
         size_t room = bc_request_answer_len(request);
@@ -283,7 +288,7 @@ static void start_request(struct bc_session *session, const struct bc_message *m
         refuse(session, message, count, BC_STATUS_SHUTTING_DOWN);
         return;
     }
-    if (session->request_count >= session->worker->limits->requests_max) {
+    if (session->request_count >= session->requests_max) {
         refuse(session, message, count, BC_STATUS_LIMIT);
         return;
     }
@@ -300,6 +305,7 @@ static void start_request(struct bc_session *session, const struct bc_message *m
     }
     session->requests[session->request_count++] = request;
     session->bytes_in_flight += bc_request_bytes_wanted(request);
+    session->request_memory += bc_request_memory(request);
     bc_counter_add(&session->owner->requests_now, 1);
 }
 

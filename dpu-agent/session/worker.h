@@ -22,7 +22,7 @@ struct bc_sessions;
 
 /* What every session is granted; configured once. */
 struct bc_session_limits {
-    uint32_t sessions_max; /* of one worker */
+    uint32_t sessions_max; /* of all workers together */
     uint32_t requests_max; /* in flight, of one session */
     uint32_t entries_max;  /* of one transfer */
     uint64_t bytes_max;    /* of all transfers of a session in flight */

@@ -294,7 +294,7 @@ static void say(struct hostile *hostile, struct bc_reader *input, uint8_t type)
         hostile->over = true;
     }
     len = harm_body(input, harm, body, len);
-    frame(&stream, type, id, body, len, harm == HARM_FRAMES ? 1 + (size_t)choice * 16 : 0);
+    frame(&stream, type, id, body, len, harm == HARM_FRAMES ? 16 + (size_t)choice * 16 : 0);
     send_harmed(hostile, input, harm, &stream);
 }
 

@@ -45,6 +45,7 @@ const struct bc_fault_rule *bc_faults_next(struct bc_faults *faults, uint32_t ki
     const struct bc_fault_rule *found = NULL;
     uint32_t i;
 
+    faults->events++;
     /* Every rule sees every event, whichever strikes. */
     for (i = 0; i < faults->count; i++) {
         struct bc_fault_rule *rule = &faults->rules[i];
@@ -60,4 +61,35 @@ const struct bc_fault_rule *bc_faults_next(struct bc_faults *faults, uint32_t ki
         faults->struck[found->action]++;
     }
     return found;
+}
+
+void bc_faults_clear(struct bc_faults *faults)
+{
+    faults->count = 0;
+}
+
+const char *bc_fault_action_name(enum bc_fault_action action)
+{
+    static const char *const names[BC_FAULT_ACTION_COUNT] = {
+        [BC_FAULT_NONE] = "none",       [BC_FAULT_FAIL] = "fail",     [BC_FAULT_SHORT] = "short",
+        [BC_FAULT_CORRUPT] = "corrupt", [BC_FAULT_DELAY] = "delay",   [BC_FAULT_REFUSE] = "refuse",
+        [BC_FAULT_REORDER] = "reorder", [BC_FAULT_VANISH] = "vanish",
+    };
+
+    BC_ASSERT(action < BC_FAULT_ACTION_COUNT);
+    return names[action];
+}
+
+uint8_t *bc_faults_flip(struct bc_faults *faults, void *data, uint64_t len, uint8_t *bit_out)
+{
+    uint8_t *byte;
+
+    *bit_out = 0;
+    if (len == 0) {
+        return NULL;
+    }
+    byte = (uint8_t *)data + bc_faults_random(faults) % len;
+    *bit_out = (uint8_t)(1u << (bc_faults_random(faults) % 8));
+    *byte ^= *bit_out;
+    return byte;
 }

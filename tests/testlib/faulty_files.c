@@ -6,12 +6,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "testlib/pause.h"
+
 struct faulty_request {
     struct bc_file_req inner;
     struct bc_file_req *outer;
     struct bc_faulty_files *files;
     struct bc_fault_rule rule; /* action BC_FAULT_NONE: nothing goes wrong */
     struct bc_timer timer;
+    struct bc_pause pause;
+    int64_t result;   /* of a request that is held after its end */
     uint8_t *flipped; /* of a write: the caller's byte that is wrong meanwhile */
     uint8_t bit;
 };
@@ -81,21 +85,37 @@ static void cut(struct bc_file_req *req, uint64_t len)
     }
 }
 
+static void hold_over(struct bc_pause *pause)
+{
+    struct faulty_request *request = BC_CONTAINER_OF(pause, struct faulty_request, pause);
+
+    complete(request, request->result);
+}
+
 static void inner_done(struct bc_file_req *inner, int64_t result)
 {
     struct faulty_request *request = BC_CONTAINER_OF(inner, struct faulty_request, inner);
     const struct bc_fault_rule *rule = &request->rule;
 
-    if (rule->action == BC_FAULT_SHORT && inner->kind == BC_FILE_WRITE && result >= 0) {
+    request->files->in_real--;
+    if (inner->kind == BC_FILE_CLOSE &&
+        (rule->action == BC_FAULT_FAIL || rule->action == BC_FAULT_SHORT)) {
+        result = rule->error != 0 ? rule->error : -EIO;
+    } else if (rule->action == BC_FAULT_SHORT && inner->kind == BC_FILE_WRITE && result >= 0) {
         result = rule->error != 0 ? rule->error : -ENOSPC;
     } else if (rule->action == BC_FAULT_CORRUPT && inner->kind == BC_FILE_READ && result > 0) {
         (void)flip_bit(request, (uint64_t)result);
+    } else if (rule->action == BC_FAULT_REORDER) {
+        request->result = result;
+        bc_pause_start(&request->pause, request->files->loop, rule->amount, hold_over);
+        return;
     }
     complete(request, result);
 }
 
 static void start_inner(struct faulty_request *request)
 {
+    request->files->in_real++;
     bc_file_submit(request->files->real, &request->inner);
 }
 
@@ -121,6 +141,10 @@ static void apply(struct faulty_request *request)
 {
     struct bc_file_req *inner = &request->inner;
 
+    if (inner->kind == BC_FILE_CLOSE && request->rule.action != BC_FAULT_DELAY) {
+        start_inner(request); /* the descriptor goes, whatever is told */
+        return;
+    }
     switch (request->rule.action) {
     case BC_FAULT_FAIL:
         defer_failure(request);
@@ -161,6 +185,7 @@ static void faulty_submit(struct bc_files *files, struct bc_file_req *req)
     request->inner.done = inner_done;
     request->outer = req;
     request->files = self;
+    self->frozen = self->frozen || (rule != NULL && rule->action == BC_FAULT_VANISH);
     if (self->frozen) {
         request->rule = (struct bc_fault_rule){.action = BC_FAULT_FAIL, .error = -EIO};
     } else if (rule != NULL) {

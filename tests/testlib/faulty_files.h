@@ -2,13 +2,17 @@
 /* faulty_files.h - file operations that go wrong by rules (faults.h; the kinds are those of
  * file.h).
  *
- *   FAIL     nothing is done.
- *   SHORT    a write stores its first `amount` bytes, then ends with `error` (0: -ENOSPC); a read
- *            ends as if the file did after `amount` bytes; other kinds end with `error` (0: -EIO).
- *   CORRUPT  one bit, chosen by the seed, of what is written to or was read from the file; kinds
- *            without data are left alone.
- *   DELAY    starts later.
+ *            WRITE                        READ                         the others
+ *   FAIL     nothing is done; ends with `error` (0: -EIO)
+ *   SHORT    stores `amount` bytes, ends   ends as if the file did     as FAIL
+ *            with `error` (0: -ENOSPC)     after `amount` bytes
+ *   CORRUPT  one bit of what is stored     one bit of what was read    -
+ *   DELAY    starts later
+ *   REFUSE   -                             -                           -
+ *   REORDER  done, told some turns later
+ *   VANISH   the twin is frozen from this operation on
  *
+ * A CLOSE that fails closes the descriptor all the same, as the system does.
  * A frozen twin does nothing any more, as if the power had failed: what is submitted fails with
  * -EIO.
  * Thread: the loop's owner. Memory: one allocation for each request under way. */
@@ -27,7 +31,8 @@ struct bc_faulty_files {
     struct bc_faults faults;
     uint64_t requests;
     uint32_t under_way;
-    bool frozen; /* may be set at any time */
+    uint32_t in_real; /* of those, with the real files now: what real time has to pass for */
+    bool frozen;      /* may be set at any time */
 };
 
 void bc_faulty_files_init(struct bc_faulty_files *files, struct bc_files *real,

@@ -16,6 +16,7 @@
 #include "testlib/faulty_dma.h"
 #include "testlib/faulty_files.h"
 #include "testlib/memory_dma.h"
+#include "testlib/pause.h"
 
 #define DEADLINE_TURNS 100000u
 #define DATA_LEN       4096u
@@ -229,6 +230,48 @@ static void files_can_be_late_and_frozen(void **state)
     assert_int_equal(perform(BC_FILE_WRITE, out, 10), -EIO);
 }
 
+static void files_tell_late_close_whatever_and_vanish(void **state)
+{
+    uint8_t out[10] = "0123456789";
+    uint8_t in[10] = "";
+    struct request late;
+    int fd = dup(world.fd);
+
+    (void)state;
+    bc_faults_add(&world.files.faults, (struct bc_fault_rule){.kinds = 1u << BC_FILE_WRITE,
+                                                              .first = 1,
+                                                              .action = BC_FAULT_REORDER,
+                                                              .amount = 50});
+    bc_faults_add(
+        &world.files.faults,
+        (struct bc_fault_rule){.kinds = 1u << BC_FILE_CLOSE, .first = 1, .action = BC_FAULT_FAIL});
+    bc_faults_add(
+        &world.files.faults,
+        (struct bc_fault_rule){.kinds = 1u << BC_FILE_READ, .first = 2, .action = BC_FAULT_VANISH});
+    request_start(&late, BC_FILE_WRITE, out, 10);
+    for (uint32_t turns = 0; world.files.in_real > 0 && turns < 40; turns++) {
+        (void)bc_loop_turn(world.loop, BC_NS_PER_S);
+    }
+    assert_int_equal(world.files.in_real, 0);
+    assert_int_equal(late.done, 0); /* written, but not told */
+    assert_int_equal(pread(world.fd, in, 10, 0), 10);
+    assert_memory_equal(in, out, 10);
+    for (uint32_t turns = 0; late.done == 0 && turns < DEADLINE_TURNS; turns++) {
+        (void)bc_loop_turn(world.loop, 0);
+    }
+    assert_int_equal(late.req.result, 10);
+    late = (struct request){.req = {.kind = BC_FILE_CLOSE, .fd = fd, .done = request_done}};
+    bc_file_submit(&world.files.files, &late.req);
+    while (late.done == 0) {
+        (void)bc_loop_turn(world.loop, 1000);
+    }
+    assert_int_equal(late.req.result, -EIO);
+    assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed all the same */
+    assert_int_equal(perform(BC_FILE_READ, in, 10), 10);
+    assert_int_equal(perform(BC_FILE_READ, in, 10), -EIO);
+    assert_int_equal(perform(BC_FILE_WRITE, out, 10), -EIO);
+}
+
 static void chance_is_played_again_by_its_seed(void **state)
 {
     struct bc_faults a;
@@ -368,6 +411,67 @@ static void delayed_copies_are_overtaken(void **state)
     assert_int_equal(first.result, 0);
 }
 
+static void copies_stop_short_and_are_told_late(void **state)
+{
+    struct copy first;
+    struct copy second;
+
+    (void)state;
+    bc_faults_add(
+        &world.dma.faults,
+        (struct bc_fault_rule){.kinds = BC_FAULT_ANY_KIND, .first = 2, .action = BC_FAULT_REORDER});
+    bc_faults_add(&world.dma.faults, (struct bc_fault_rule){.kinds = 1u << BC_DMA_TO_HOST,
+                                                            .first = 1,
+                                                            .action = BC_FAULT_SHORT,
+                                                            .amount = 100});
+    memset(world.local, 1, DATA_LEN);
+    memset(world.host, 0, DATA_LEN);
+    assert_int_equal(copy_perform(BC_DMA_TO_HOST), -EREMOTEIO);
+    assert_int_equal(world.host[99], 1);
+    assert_int_equal(world.host[100], 0);
+    assert_int_equal(copy_start(&first, BC_DMA_FROM_HOST), 0);
+    (void)bc_loop_turn(world.loop, 0);
+    assert_int_equal(world.local[100], 0); /* it was copied */
+    assert_int_equal(first.done, 0);
+    assert_int_equal(bc_dma_release(&world.dma.dma, world.import), -EBUSY);
+    assert_int_equal(copy_start(&second, BC_DMA_FROM_HOST), 0);
+    (void)bc_loop_turn(world.loop, 0);
+    assert_int_equal(second.done, 1);
+    assert_int_equal(first.done, 0);
+    for (uint32_t i = 0; i < BC_PAUSE_TURNS_DEFAULT; i++) {
+        (void)bc_loop_turn(world.loop, 0);
+    }
+    assert_int_equal(first.done, 1);
+    assert_int_equal(first.result, 0);
+}
+
+static void an_engine_may_vanish_and_come_back(void **state)
+{
+    struct bc_memory_region region = {
+        .magic = BC_MEMORY_REGION_MAGIC, .base = world.host, .len = DATA_LEN};
+    struct bc_dma_import *import = NULL;
+
+    (void)state;
+    bc_faults_add(&world.dma.faults, (struct bc_fault_rule){.kinds = 1u << BC_DMA_FROM_HOST,
+                                                            .first = 2,
+                                                            .action = BC_FAULT_VANISH});
+    bc_faults_add(&world.dma.faults, (struct bc_fault_rule){.kinds = 1u << BC_FAULTY_DMA_RELEASE,
+                                                            .first = 1,
+                                                            .action = BC_FAULT_FAIL});
+    assert_int_equal(copy_perform(BC_DMA_FROM_HOST), 0);
+    assert_int_equal(copy_perform(BC_DMA_FROM_HOST), -EREMOTEIO);
+    assert_int_equal(copy_perform(BC_DMA_TO_HOST), -EREMOTEIO);
+    assert_int_equal(bc_dma_import(&world.dma.dma, &region, sizeof(region), DATA_LEN, &import),
+                     -EINVAL);
+    assert_null(import);
+    world.dma.vanished = false;
+    assert_int_equal(copy_perform(BC_DMA_TO_HOST), 0);
+    assert_int_equal(bc_dma_import(&world.dma.dma, &region, sizeof(region), DATA_LEN, &import), 0);
+    assert_int_equal(world.dma.imports, 2);
+    assert_int_equal(bc_dma_release(&world.dma.dma, import), -EBUSY); /* said, but it is gone */
+    assert_int_equal(world.dma.imports, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,10 +480,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_can_be_short, setup, teardown),
         cmocka_unit_test_setup_teardown(files_can_lie, setup, teardown),
         cmocka_unit_test_setup_teardown(files_can_be_late_and_frozen, setup, teardown),
+        cmocka_unit_test_setup_teardown(files_tell_late_close_whatever_and_vanish, setup, teardown),
         cmocka_unit_test(chance_is_played_again_by_its_seed),
         cmocka_unit_test_setup_teardown(copies_without_rules_are_the_real_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(copies_fail_lie_and_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(delayed_copies_are_overtaken, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_stop_short_and_are_told_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_engine_may_vanish_and_come_back, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

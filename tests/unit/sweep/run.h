@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run.h - one run of the scenario in a world of its own, from its making to the proof that nothing is left;
+ * and how much of a sweep is done.
+ *
+ * BLUECACHE_FAULT_RUNS=N    random runs of each store
+ * BLUECACHE_FAULT_SEED=N    plays only this random run again
+ * BLUECACHE_FAULT_FULL=1    every n of every sweep, not a sample of the long ones */
+#ifndef BC_TEST_SWEEP_RUN_H
+#define BC_TEST_SWEEP_RUN_H
+
+#include "scenario.h"
+
+#define RUN_RULES_MAX 8u
+
+struct run_rule {
+    enum world_twin twin;
+    struct bc_fault_rule rule;
+};
+
+struct run {
+    const char *backend;
+    const char *root;
+    uint32_t workers;
+    uint64_t seed;
+    struct run_rule rules[RUN_RULES_MAX];
+    uint32_t count;
+    /* results */
+    uint64_t struck;
+    uint32_t failures;
+    uint64_t events[TWIN_COUNT]; /* operations that each twin saw in the work */
+};
+
+void run_scenario(struct run *run);
+
+uint64_t run_setting(const char *name, uint64_t otherwise);
+/* 1, or more where a sanitizer makes everything slow: runs are divided by it. */
+uint32_t run_slowness(void);
+
+#endif

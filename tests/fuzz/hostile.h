@@ -12,7 +12,7 @@
 #define BC_FUZZ_HOSTILE_H
 
 #include "base/cursor.h"
-#include "bed.h"
+#include "unit/session/bed.h"
 
 BC_EXTERN_C_BEGIN
 

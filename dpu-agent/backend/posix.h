@@ -128,6 +128,7 @@ struct posix_get;
 struct posix_retry {
     struct bc_list_node node;
     void (*run)(struct posix_retry *retry);
+    uint64_t bytes;
     uint32_t count;
 };
 
@@ -192,6 +193,7 @@ struct posix_put {
     uint64_t size;
     uint64_t bytes;      /* length of the file: what it takes of the capacity */
     uint64_t summed_len; /* bytes whose checksums are known */
+    uint64_t written;    /* bytes of the file */
     uint64_t newer_than; /* version of this key that was committed since put_begin */
     uint32_t leases_out;
     uint32_t chunks; /* being written */
@@ -297,6 +299,7 @@ struct posix {
     uint64_t going;       /* bytes that unlinks and clean-ups under way will release; spares' too */
     uint64_t spare_bytes; /* of them, those of spares that are ready */
     uint64_t stranded;
+    uint64_t retry_bytes; /* what those in `retries` could not write */
     uint64_t last_version;
     uint64_t last_tmp;
     bool no_space_logged;
@@ -381,9 +384,13 @@ void bc_posix_release(struct posix *posix, uint64_t bytes);
 bool bc_posix_make_room(struct posix *posix, uint64_t need);
 /* Once objects had to go, some are made to go ahead of need. */
 void bc_posix_evict_ahead(struct posix *posix, uint64_t need);
+/* Whether a file of which `bytes` are still to be written can fit, if all goes that can be evicted:
+ * a file system may be smaller than the capacity. */
+bool bc_posix_disk_holds(const struct posix *posix, uint64_t bytes);
 /* The file system is full before the capacity is: evicts what `bytes` need and runs `retry` after
- * it. False: tried often enough, or nothing is left to evict. */
-bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes);
+ * it. False: tried often enough, or evicting cannot make `left` bytes fit. */
+bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes,
+                          uint64_t left);
 
 /* An object that cannot be read right: dropped, counted, logged once. error: -EBADMSG, -EIO, ... */
 void bc_posix_drop(struct posix *posix, struct posix_object *object, int error, const char *what);

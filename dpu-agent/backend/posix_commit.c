@@ -201,7 +201,7 @@ static void withdraw(struct posix *posix, struct posix_put *put)
 static bool failed_for_space(struct posix *posix, struct posix_put *put, int64_t result)
 {
     return (result == -ENOSPC || result == -EDQUOT) &&
-           bc_posix_retry_nospc(posix, &put->retry, put->bytes);
+           bc_posix_retry_nospc(posix, &put->retry, BC_POSIX_BLOCK, put->bytes - put->written);
 }
 
 static void step_again(struct posix_retry *retry)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/log.h"
 
@@ -289,16 +290,39 @@ bool bc_posix_make_room(struct posix *posix, uint64_t need)
     return false;
 }
 
-bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes)
+/* Bytes that the file system has for us; when it does not tell, all. */
+static uint64_t disk_free(const struct posix *posix)
 {
+    struct statvfs info;
+
+    if (fstatvfs(posix->store->root_fd, &info) != 0) {
+        return UINT64_MAX / 4;
+    }
+    return bc_min_u64((uint64_t)info.f_bavail * info.f_frsize, UINT64_MAX / 4);
+}
+
+bool bc_posix_disk_holds(const struct posix *posix, uint64_t bytes)
+{
+    return disk_free(posix) + posix->going + posix->evictable >= bytes;
+}
+
+bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes,
+                          uint64_t left)
+{
+    uint64_t wanted = posix->retry_bytes + bytes;
+    uint64_t has = disk_free(posix);
     uint64_t evicted = 0;
     uint64_t step = 1;
 
-    if (retry->count >= BC_POSIX_NOSPC_RETRIES) {
+    if (retry->count >= BC_POSIX_NOSPC_RETRIES || !bc_posix_disk_holds(posix, left)) {
         return false;
     }
-    evicted = bc_posix_spares_drop(posix, bytes);
-    while (evicted < bytes && step > 0) {
+    /* It was refused all the same when there is room: a quota, or somebody was faster. */
+    has = (has >= wanted ? 0 : has) + posix->going - posix->spare_bytes;
+    if (has < wanted) {
+        evicted = bc_posix_spares_drop(posix, wanted - has);
+    }
+    while (has + evicted < wanted && step > 0) {
         step = evict_one(posix, 0);
         evicted += step;
     }
@@ -306,6 +330,8 @@ bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64
         return false;
     }
     retry->count++;
+    retry->bytes = bytes;
+    posix->retry_bytes += bytes;
     bc_list_push_back(&posix->retries, &retry->node);
     return true;
 }

@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* An object of this size is refused before it takes others' room, when the disk cannot hold it. */
+#define DISK_CHECKED_MIN (16ull << 20)
+
 static struct posix_put *put_of(struct bc_put *put)
 {
     return BC_CONTAINER_OF(put, struct posix_put, base);
@@ -76,7 +79,7 @@ static void open_done(struct bc_file_req *req, int64_t result)
     struct posix *posix = bc_posix_of(put->base.backend);
 
     if ((result == -ENOSPC || result == -EDQUOT) && put->state != POSIX_PUT_CLEANING &&
-        bc_posix_retry_nospc(posix, &put->retry, put->bytes)) {
+        bc_posix_retry_nospc(posix, &put->retry, BC_POSIX_BLOCK, put->bytes)) {
         return;
     }
     if (result == -ENOENT && put->reused) {
@@ -162,7 +165,8 @@ int bc_posix_put_begin(struct bc_backend *backend, const struct bc_object_key *k
     if (size > BC_OBJECT_SIZE_MAX) {
         return -EFBIG;
     }
-    if (bc_posix_file_len(size) > posix->capacity - posix->stranded) {
+    if (bc_posix_file_len(size) > posix->capacity - posix->stranded ||
+        (size >= DISK_CHECKED_MIN && !bc_posix_disk_holds(posix, bc_posix_file_len(size)))) {
         return -ENOSPC;
     }
     rc = take_handle(posix, size, &put);
@@ -286,11 +290,12 @@ static void write_done(struct bc_file_req *req, int64_t result)
 
     if (result == (int64_t)io_len(io)) {
         posix->no_space_logged = false;
+        io->put->written += io_len(io);
         io_end(posix, io, 0);
         return;
     }
     if ((result == -ENOSPC || result == -EDQUOT) &&
-        bc_posix_retry_nospc(posix, &io->retry, bc_max_u64(io_len(io), io->put->bytes))) {
+        bc_posix_retry_nospc(posix, &io->retry, io_len(io), io->put->bytes - io->put->written)) {
         return;
     }
     if (result >= 0) {

@@ -229,6 +229,8 @@ static int merge(struct scanner *scanners, uint32_t count, struct found **all_ou
             memcpy(all + at, scanners[i].found, scanners[i].count * sizeof(*all));
             at += scanners[i].count;
         }
+        free(scanners[i].found); /* sorting and the index need the memory */
+        scanners[i].found = NULL;
     }
     qsort(all, total, sizeof(*all), by_version);
     *all_out = all;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/log.h"
 #include "testlib/faulty_files.h"
@@ -20,6 +21,19 @@ struct expected {
     uint64_t size;
     uint64_t seed;
 };
+
+/* What the file system says it has left; UINT64_MAX: plenty. */
+static uint64_t disk_free = UINT64_MAX;
+
+/* In place of the C library's. */
+int fstatvfs(int fd, struct statvfs *info)
+{
+    (void)fd;
+    memset(info, 0, sizeof(*info));
+    info->f_frsize = 4096;
+    info->f_bavail = disk_free / 4096;
+    return 0;
+}
 
 /* One directory for all runs: formatting is what takes time. */
 static struct bed bed;
@@ -423,6 +437,44 @@ static uint64_t kill_at_every_operation(bool full, uint64_t capacity)
     return total;
 }
 
+/* A disk that is smaller than the capacity: what cannot fit is refused and costs nobody an object;
+ * what can costs about as many as it needs. */
+static void a_small_disk_keeps_what_it_has(void **state)
+{
+    static struct history history;
+    struct bc_object_key key = bed_key("late");
+
+    (void)state;
+    memset(&history, 0, sizeof(history));
+    start(&history, 64 * BED_MIB);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        do_put(&history, i, BED_MIB, i);
+    }
+    disk_free = 4 * BED_MIB;
+    assert_int_equal(bed_put(&bed, &key, 40 * BED_MIB, 1), -ENOSPC);
+    disk_free = 0;
+    bc_faults_add(&history.files.faults, (struct bc_fault_rule){.kinds = KIND(WRITE),
+                                                                .first = 1,
+                                                                .every = 1,
+                                                                .action = BC_FAULT_FAIL,
+                                                                .error = -ENOSPC});
+    assert_int_equal(bed_put(&bed, &key, 12 * BED_MIB, 2), -ENOSPC);
+    bed_settle(&bed);
+    assert_int_equal(bed_metric(&bed, "evictions_total"), 0);
+    assert_int_equal(bed_metric(&bed, "objects"), KEYS);
+    /* Two objects make room for one that is a little larger than they are. */
+    bc_faults_clear(&history.files.faults);
+    bc_faults_add(&history.files.faults,
+                  (struct bc_fault_rule){
+                      .kinds = KIND(WRITE), .first = 1, .action = BC_FAULT_FAIL, .error = -ENOSPC});
+    assert_int_equal(bed_put(&bed, &key, BED_MIB + 5000, 3), 0);
+    bed_settle(&bed);
+    assert_in_range(bed_metric(&bed, "evictions_total"), 1, 2);
+    disk_free = UINT64_MAX;
+    assert_int_equal(bed_remove(&bed, &key), 0);
+    check_end(&history, false, false);
+}
+
 /* As if killed after the n-th operation: nothing that was acknowledged is lost, wrong, or back
  * again. */
 static void killed_at_any_operation_it_starts_clean(void **state)
@@ -444,6 +496,7 @@ int main(void)
         cmocka_unit_test(any_written_or_read_byte_may_be_wrong),
         cmocka_unit_test(descriptors_may_run_out),
         cmocka_unit_test(a_disk_that_is_full_for_good_refuses_puts),
+        cmocka_unit_test(a_small_disk_keeps_what_it_has),
         cmocka_unit_test(killed_at_any_operation_it_starts_clean),
     };
 

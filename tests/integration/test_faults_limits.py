@@ -163,29 +163,32 @@ def test_bad_clients_leave_nothing_behind(make_agent, workers):
     assert resident_kib(agent) - warm < 8192, "the agent grows with its bad clients"
 
 
-def test_accepting_goes_on_after_a_lack_of_descriptors(make_agent):
+def test_connections_without_descriptors_are_told_so(make_agent):
     agent = make_agent(backend="dram", memory_mb=32)
     limit = descriptors(agent) + 10
     import resource
 
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
     clients = [wire.Client(agent.address) for _ in range(30)]
+    answers = []
     for client in clients:
         client.send(wire.HELLO, wire.hello(), request_id=1)
-    assert clients[0].receive()[0] == wire.HELLO_ACK
-    until(lambda: "cannot accept" in agent.log(), "it accepts more than it has descriptors for")
-    with open("/proc/%d/stat" % agent.process.pid, encoding="ascii") as stat:
-        begin = sum(int(ticks) for ticks in stat.read().rsplit(")", 1)[1].split()[11:13])
-    time.sleep(1)
-    with open("/proc/%d/stat" % agent.process.pid, encoding="ascii") as stat:
-        spent = sum(int(ticks) for ticks in stat.read().rsplit(")", 1)[1].split()[11:13]) - begin
-    assert spent < os.sysconf("SC_CLK_TCK") / 2, "the agent spins while it cannot accept"
-    for client in clients[:15]:
-        client.close()
-    # What waited in the backlog is accepted once there is room.
-    assert clients[16].receive()[0] == wire.HELLO_ACK
-    for client in clients[15:]:
-        client.close()
+        kind, _, body = client.receive()
+        answers.append(kind)
+        if kind == wire.ERROR:
+            assert struct.unpack_from("<I", body)[0] == wire.LIMIT and b"descriptors" in body
+    assert 5 <= answers.count(wire.HELLO_ACK) <= 10 and answers[0] == wire.HELLO_ACK
+    assert answers.count(wire.ERROR) == 30 - answers.count(wire.HELLO_ACK)
+    served = next(client for client, kind in zip(clients[1:], answers[1:]) if kind == wire.HELLO_ACK)
+    for client in clients:
+        if client is not served:
+            client.close()
+    # Who was in is not touched, and there is room again.
+    served.send(wire.PING, b"still", request_id=2)
+    assert served.receive() == (wire.PONG, 2, b"still")
+    until(lambda: descriptors(agent) < limit - 3, "descriptors stay open")
+    assert statistics(agent)["bluecache_session_refused_total"] == answers.count(wire.ERROR)
+    served.close()
 
 
 # --- answers ---

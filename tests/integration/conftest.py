@@ -16,6 +16,15 @@ from child import Child
 assert nixl._api.nixlBind
 
 
+def pytest_addoption(parser):
+    parser.addoption("--hostile-seeds", type=int, default=int(os.environ.get("BLUECACHE_HOSTILE_SEEDS", "0")),
+                     help="seeds that the hostile clients go through; 0: those of every run")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "once: has nothing to do with NIXL; one run is enough, whatever wheels there are")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

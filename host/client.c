@@ -44,7 +44,7 @@ uint8_t *bc_client_scratch_locked(struct bc_client *client, size_t len)
 
 static void free_client(struct bc_client *client)
 {
-    int fds[] = {client->thread_fd, client->leader_fd, client->ready_fd};
+    int fds[] = {client->thread_fd, client->leader_fd, client->ready_fd, client->stop_fd};
 
     for (size_t i = 0; i < BC_ARRAY_LEN(fds); i++) {
         if (fds[i] >= 0) {
@@ -86,7 +86,9 @@ static int create_client(struct bc_client **client_out)
     client->thread_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->leader_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     client->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (client->thread_fd < 0 || client->leader_fd < 0 || client->ready_fd < 0) {
+    client->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (client->thread_fd < 0 || client->leader_fd < 0 || client->ready_fd < 0 ||
+        client->stop_fd < 0) {
         free_client(client);
         return -EMFILE;
     }
@@ -125,11 +127,18 @@ static int wait_connected(struct bc_client *client, struct bc_error *error)
     return rc;
 }
 
+/* For good: an attempt to connect that hangs must not hold up the library thread's last work. */
+static void stop_connecting_locked(struct bc_client *client)
+{
+    client->closing = true;
+    client->connect_wanted = false;
+    bc_progress_signal_fd(client->stop_fd);
+}
+
 static void drop_link(struct bc_client *client)
 {
     bc_client_lock(client);
-    client->closing = true;
-    client->connect_wanted = false;
+    stop_connecting_locked(client);
     if (client->link != NULL) {
         bc_session_drop_locked(client, -ESHUTDOWN, "the client is closed");
     }
@@ -291,8 +300,7 @@ int bc_client_close(struct bc_client *client)
         return 0;
     }
     bc_client_lock(client);
-    client->closing = true;
-    client->connect_wanted = false;
+    stop_connecting_locked(client);
     bc_progress_changed_locked(client);
     rc = wind_up_locked(client, bc_client_deadline(client, 0));
     bc_client_unlock(client);

@@ -51,6 +51,7 @@ struct bc_client {
     bool thread_started;
     int thread_fd; /* eventfd: wakes the library thread */
     int leader_fd; /* eventfd: wakes the waiter that polls the link */
+    int stop_fd;   /* eventfd: ends an attempt to connect; never drained */
     int ready_fd;  /* eventfd: what bc_client_fd hands out */
 
     pthread_mutex_t lock;

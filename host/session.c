@@ -161,13 +161,15 @@ void bc_session_connect_locked(struct bc_client *client)
     int rc;
 
     bc_client_unlock(client);
-    rc = client->transport->connect(client->settings.dpu_addr, attempt_ms, &conn);
+    rc = client->transport->connect(client->settings.dpu_addr, attempt_ms, client->stop_fd, &conn);
     bc_client_lock(client);
     if (rc == 0) {
         rc = bc_link_create(client->transport, conn, client->link_serial + 1, &link);
     }
-    if (rc == 0 && !client->connect_wanted) { /* closed meanwhile */
-        bc_link_put(link);
+    if (!client->connect_wanted) { /* closed meanwhile */
+        if (rc == 0) {
+            bc_link_put(link);
+        }
         return;
     }
     if (rc == 0) {

@@ -258,9 +258,9 @@ static void tcp_listener_close(struct bc_listener *listener)
 }
 
 /* Waits until the connection under way on fd is decided. */
-static int connect_wait(int fd, uint64_t deadline_ns)
+static int connect_wait(int fd, int stop_fd, uint64_t deadline_ns)
 {
-    struct pollfd pollfd = {.fd = fd, .events = POLLOUT};
+    struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT}, {.fd = stop_fd, .events = POLLIN}};
     int error = 0;
     socklen_t error_len = sizeof(error);
 
@@ -268,8 +268,11 @@ static int connect_wait(int fd, uint64_t deadline_ns)
         uint64_t now_ns = bc_clock_now_ns(bc_clock_monotonic());
         uint64_t left_ms =
             now_ns < deadline_ns ? (deadline_ns - now_ns + BC_NS_PER_MS - 1) / BC_NS_PER_MS : 0;
-        int ready = poll(&pollfd, 1, (int)left_ms);
+        int ready = poll(fds, BC_ARRAY_LEN(fds), (int)left_ms);
 
+        if (ready > 0 && fds[1].revents != 0) {
+            return -ECANCELED;
+        }
         if (ready > 0) {
             break;
         }
@@ -300,7 +303,7 @@ static bool connected_to_itself(int fd)
            memcmp(&own, &peer, own_len) == 0;
 }
 
-static int connect_to(const struct addrinfo *info, uint64_t deadline_ns, int *fd_out)
+static int connect_to(const struct addrinfo *info, int stop_fd, uint64_t deadline_ns, int *fd_out)
 {
     int rc = 0;
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -311,7 +314,7 @@ static int connect_to(const struct addrinfo *info, uint64_t deadline_ns, int *fd
     if (connect(fd, info->ai_addr, info->ai_addrlen) != 0) {
         rc = -errno;
         if (rc == -EINPROGRESS || rc == -EINTR) {
-            rc = connect_wait(fd, deadline_ns);
+            rc = connect_wait(fd, stop_fd, deadline_ns);
         }
     }
     if (rc == 0 && connected_to_itself(fd)) {
@@ -339,7 +342,8 @@ static int telling(int error, int other)
     return other;
 }
 
-static int connect_any(const struct addrinfo *list, uint64_t deadline_ns, struct bc_conn **conn_out)
+static int connect_any(const struct addrinfo *list, int stop_fd, uint64_t deadline_ns,
+                       struct bc_conn **conn_out)
 {
     uint64_t left = 0;
     int rc = 0;
@@ -353,18 +357,22 @@ static int connect_any(const struct addrinfo *list, uint64_t deadline_ns, struct
         uint64_t until_ns = now_ns < deadline_ns ? now_ns + (deadline_ns - now_ns) / left : now_ns;
         struct sockaddr_storage peer = {0};
         int fd = -1;
-        int error = connect_to(info, until_ns, &fd);
+        int error = connect_to(info, stop_fd, until_ns, &fd);
 
         if (error == 0) {
             memcpy(&peer, info->ai_addr, info->ai_addrlen);
             return conn_create(fd, &peer, info->ai_addrlen, conn_out);
+        }
+        if (error == -ECANCELED) {
+            return error;
         }
         rc = telling(rc, error);
     }
     return rc;
 }
 
-static int tcp_connect(const char *text, uint64_t timeout_ms, struct bc_conn **conn_out)
+static int tcp_connect(const char *text, uint64_t timeout_ms, int stop_fd,
+                       struct bc_conn **conn_out)
 {
     uint64_t deadline_ns = bc_clock_now_ns(bc_clock_monotonic()) +
                            bc_min_u64(timeout_ms, TCP_CONNECT_MS_MAX) * BC_NS_PER_MS;
@@ -382,7 +390,7 @@ static int tcp_connect(const char *text, uint64_t timeout_ms, struct bc_conn **c
     if (rc != 0) {
         return rc;
     }
-    rc = connect_any(list, deadline_ns, conn_out);
+    rc = connect_any(list, stop_fd, deadline_ns, conn_out);
     freeaddrinfo(list);
     return rc;
 }

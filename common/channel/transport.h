@@ -33,9 +33,11 @@ struct bc_transport_ops {
      * readable and the caller had better pause; -ENOMEM. */
     int (*accept)(struct bc_listener *listener, struct bc_conn **conn_out);
     void (*listener_close)(struct bc_listener *listener);
-    /* Blocks at most timeout_ms (0: one attempt that does not wait). -ECONNREFUSED, -ETIMEDOUT,
-     * -EHOSTUNREACH (also a name that does not resolve), -ENETUNREACH, -EINVAL (address) ... */
-    int (*connect)(const char *address, uint64_t timeout_ms, struct bc_conn **conn_out);
+    /* Blocks at most timeout_ms (0: one attempt that does not wait), and no longer once stop_fd (-1:
+     * none) is readable. -ECONNREFUSED, -ETIMEDOUT, -ECANCELED (stop_fd), -EHOSTUNREACH (also a
+     * name that does not resolve), -ENETUNREACH, -EINVAL (address) ... */
+    int (*connect)(const char *address, uint64_t timeout_ms, int stop_fd,
+                   struct bc_conn **conn_out);
     /* Bytes taken, or -EAGAIN (wait for POLLOUT), -EPIPE, -ECONNRESET ... */
     int64_t (*send)(struct bc_conn *conn, const void *data, size_t len);
     /* Bytes got, 0 when the peer closed, or -EAGAIN (wait for POLLIN), -ECONNRESET, -ETIMEDOUT (the

@@ -45,7 +45,7 @@ static void assert_starts_and_stops(void)
     assert_int_equal(rc, 0);
     struct bc_conn *conn = NULL;
     const char *address = bc_server_address(agent.server);
-    assert_int_equal(bc_transport_tcp()->connect(address, 5000, &conn), 0);
+    assert_int_equal(bc_transport_tcp()->connect(address, 5000, -1, &conn), 0);
     assert_int_equal(bc_agent_stop(&agent), 0);
     bc_transport_tcp()->close(conn);
 }

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +41,7 @@ static void pair_open(struct pair *pair, const char *address)
 {
     assert_int_equal(tcp()->listen(address, &pair->listener), 0);
     assert_int_equal(
-        tcp()->connect(tcp()->listener_address(pair->listener), WAIT_MS, &pair->client), 0);
+        tcp()->connect(tcp()->listener_address(pair->listener), WAIT_MS, -1, &pair->client), 0);
     wait_for(tcp()->listener_fd(pair->listener), POLLIN);
     assert_int_equal(tcp()->accept(pair->listener, &pair->server), 0);
 }
@@ -136,7 +137,7 @@ static void v6_and_names_work(void **state)
     assert_int_equal(tcp()->listen("127.0.0.1:0", &pair.listener), 0);
     (void)snprintf(text, sizeof(text), "localhost%s",
                    strrchr(tcp()->listener_address(pair.listener), ':'));
-    assert_int_equal(tcp()->connect(text, WAIT_MS, &pair.client), 0);
+    assert_int_equal(tcp()->connect(text, WAIT_MS, -1, &pair.client), 0);
     tcp()->close(pair.client);
     tcp()->listener_close(pair.listener);
     if (!have_v6()) {
@@ -190,9 +191,9 @@ static void bad_addresses_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < BC_ARRAY_LEN(texts); i++) {
         assert_int_equal(tcp()->listen(texts[i], &listener), -EINVAL);
-        assert_int_equal(tcp()->connect(texts[i], WAIT_MS, &conn), -EINVAL);
+        assert_int_equal(tcp()->connect(texts[i], WAIT_MS, -1, &conn), -EINVAL);
     }
-    assert_int_equal(tcp()->connect("127.0.0.1:0", WAIT_MS, &conn), -EINVAL);
+    assert_int_equal(tcp()->connect("127.0.0.1:0", WAIT_MS, -1, &conn), -EINVAL);
     /* An address of the documentation, which is nobody's. */
     assert_int_equal(tcp()->listen("192.0.2.1:0", &listener), -EADDRNOTAVAIL);
     assert_null(listener);
@@ -209,44 +210,81 @@ static void nobody_there_is_refused_at_once(void **state)
     assert_int_equal(tcp()->listen("127.0.0.1:0", &listener), 0);
     (void)snprintf(address, sizeof(address), "%s", tcp()->listener_address(listener));
     tcp()->listener_close(listener);
-    assert_int_equal(tcp()->connect(address, WAIT_MS, &conn), -ECONNREFUSED);
+    assert_int_equal(tcp()->connect(address, WAIT_MS, -1, &conn), -ECONNREFUSED);
     assert_null(conn);
 }
 
+#define DEAF_CONNS_MAX  16u
+#define DEAF_TIMEOUT_MS 30u
+
 /* A listener that never accepts, with no place left in its backlog, lets a connection hang. */
-static void connect_gives_up_at_its_deadline(void **state)
+struct deaf {
+    int fd;
+    char address[64];
+    struct bc_conn *conns[DEAF_CONNS_MAX];
+    size_t count;
+};
+
+static void deaf_start(struct deaf *deaf)
 {
-    enum { CONNS_MAX = 16, TIMEOUT_MS = 30 };
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t name_len = sizeof(name);
-    struct bc_conn *conns[CONNS_MAX];
-    const struct bc_clock *clock = bc_clock_monotonic();
-    uint64_t start_ns = 0;
-    char address[64];
-    size_t count = 0;
     int rc = 0;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    (void)state;
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    assert_int_equal(listen(fd, 0), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &name_len), 0);
-    (void)snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(name.sin_port));
-    while (rc == 0 && count < CONNS_MAX) {
-        start_ns = bc_clock_now_ns(clock);
-        rc = tcp()->connect(address, TIMEOUT_MS, &conns[count]);
-        if (rc == 0) {
-            count++;
+    deaf->count = 0;
+    deaf->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(deaf->fd >= 0);
+    assert_int_equal(bind(deaf->fd, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_int_equal(listen(deaf->fd, 0), 0);
+    assert_int_equal(getsockname(deaf->fd, (struct sockaddr *)&name, &name_len), 0);
+    (void)snprintf(deaf->address, sizeof(deaf->address), "127.0.0.1:%u", ntohs(name.sin_port));
+    while (deaf->count < DEAF_CONNS_MAX) {
+        rc = tcp()->connect(deaf->address, DEAF_TIMEOUT_MS, -1, &deaf->conns[deaf->count]);
+        if (rc != 0) {
+            break;
         }
+        deaf->count++;
     }
     assert_int_equal(rc, -ETIMEDOUT);
-    assert_true(bc_clock_now_ns(clock) - start_ns >= TIMEOUT_MS * BC_NS_PER_MS);
-    assert_true(bc_clock_now_ns(clock) - start_ns < WAIT_MS * BC_NS_PER_MS);
-    for (size_t i = 0; i < count; i++) {
-        tcp()->close(conns[i]);
+}
+
+static void deaf_stop(struct deaf *deaf)
+{
+    for (size_t i = 0; i < deaf->count; i++) {
+        tcp()->close(deaf->conns[i]);
     }
-    close(fd);
+    close(deaf->fd);
+}
+
+static void connect_gives_up_at_its_deadline(void **state)
+{
+    const struct bc_clock *clock = bc_clock_monotonic();
+    uint64_t start_ns;
+    struct bc_conn *conn = NULL;
+    struct deaf deaf;
+
+    (void)state;
+    deaf_start(&deaf);
+    start_ns = bc_clock_now_ns(clock);
+    assert_int_equal(tcp()->connect(deaf.address, DEAF_TIMEOUT_MS, -1, &conn), -ETIMEDOUT);
+    assert_true(bc_clock_now_ns(clock) - start_ns >= DEAF_TIMEOUT_MS * BC_NS_PER_MS);
+    assert_true(bc_clock_now_ns(clock) - start_ns < WAIT_MS * BC_NS_PER_MS);
+    deaf_stop(&deaf);
+}
+
+static void connect_gives_up_when_it_is_told_to(void **state)
+{
+    struct bc_conn *conn = NULL;
+    struct deaf deaf;
+    int stop_fd = eventfd(1, EFD_CLOEXEC);
+
+    (void)state;
+    assert_true(stop_fd >= 0);
+    deaf_start(&deaf);
+    assert_int_equal(tcp()->connect(deaf.address, WAIT_MS, stop_fd, &conn), -ECANCELED);
+    assert_null(conn);
+    deaf_stop(&deaf);
+    close(stop_fd);
 }
 
 /* On the way to a port that nobody owns, the client's own port comes to be that port sooner or
@@ -266,7 +304,7 @@ static void free_port_never_answers_itself(void **state)
     /* Clients get even ports first, listeners odd ones. */
     (void)snprintf(address, sizeof(address), "127.0.0.1:%ld", port & ~1L);
     for (int i = 0; i < ATTEMPTS; i++) {
-        if (tcp()->connect(address, WAIT_MS, &conn) != -ECONNREFUSED) {
+        if (tcp()->connect(address, WAIT_MS, -1, &conn) != -ECONNREFUSED) {
             fail_msg("attempt %d was not refused", i);
         }
     }
@@ -389,6 +427,7 @@ int main(void)
         cmocka_unit_test(bad_addresses_are_refused),
         cmocka_unit_test(nobody_there_is_refused_at_once),
         cmocka_unit_test(connect_gives_up_at_its_deadline),
+        cmocka_unit_test(connect_gives_up_when_it_is_told_to),
         cmocka_unit_test(free_port_never_answers_itself),
         cmocka_unit_test(closed_peer_is_an_end_then_a_broken_pipe),
         cmocka_unit_test(reset_peer_is_told_from_a_closed_one),

@@ -80,12 +80,12 @@ def neighbour(agent, start_client, length=256 * 1024):
 # --- memory of a real client ---
 
 
-def lend(line, length):
+def lend(line, length, count):
     client = Client()
-    memory = client.memory(pattern(7, length))
+    memories = [client.memory(pattern(7, length)) for _ in range(count)]
     line.say("lent")
     line.hear("back")
-    data = memory.read()
+    data = memories[0].read()
     assert client.close() == 0
     return data
 
@@ -156,21 +156,21 @@ class Relay:
 
 
 class Lent:
-    def __init__(self, descriptor, length, memory):
-        self.descriptor = descriptor
+    def __init__(self, descriptors, length):
+        self.descriptors = descriptors
+        self.descriptor = descriptors[0]
         self.length = length
-        self.memory = memory  # what the client that lent it reads in it at the end
+        self.memory = None  # at the end: what the client that lent it reads in the first
 
 
 @contextlib.contextmanager
-def lent_memory(agent, start_client, length=4 * MIB):
-    """Memory of a client process that others may register: (descriptor, length)."""
+def lent_memory(agent, start_client, length=4 * MIB, count=1):
+    """`count` memories of a client process that others may register."""
     relay = Relay(agent.address)
-    child = start_client(relay.address, lend, length)
+    child = start_client(relay.address, lend, length, count)
     child.hear("lent")
-    until(relay.descriptors, "the client registers nothing")
-    descriptor, exported = max(relay.descriptors(), key=lambda found: found[1])
-    lent = Lent(descriptor, min(length, exported), None)
+    until(lambda: len(relay.descriptors()) >= count, "the client registers less than it lends")
+    lent = Lent([descriptor for descriptor, exported in relay.descriptors() if exported >= length], length)
     yield lent
     child.say("back")
     lent.memory = child.result()

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -247,9 +247,8 @@ static int faulty_connect(const char *address, uint64_t timeout_ms, int stop_fd,
 {
     struct bc_faulty_transport *twin = current();
     struct bc_fault_rule rule = next(twin, BC_FAULTY_CONNECT);
-    uint64_t pause_ns = bc_min_u64(rule.amount, timeout_ms * BC_NS_PER_MS);
-    struct timespec pause = {.tv_sec = (time_t)(pause_ns / BC_NS_PER_S),
-                             .tv_nsec = (long)(pause_ns % BC_NS_PER_S)};
+    uint64_t pause_ms = bc_min_u64(rule.amount / BC_NS_PER_MS, timeout_ms);
+    struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
     struct bc_conn *real;
     int rc;
 
@@ -259,8 +258,10 @@ static int faulty_connect(const char *address, uint64_t timeout_ms, int stop_fd,
     case BC_FAULT_REFUSE:
         return -ETIMEDOUT;
     case BC_FAULT_DELAY:
-        (void)nanosleep(&pause, NULL);
-        timeout_ms -= bc_min_u64(timeout_ms, pause_ns / BC_NS_PER_MS);
+        if (poll(&stop, 1, (int)bc_min_u64(pause_ms, INT32_MAX)) > 0) {
+            return -ECANCELED;
+        }
+        timeout_ms -= pause_ms;
         if (timeout_ms == 0) {
             return -ETIMEDOUT;
         }

@@ -43,7 +43,10 @@ void run_scenario(struct run *run)
     add_rules(&world, run);
     scenario_run(&scenario, falls_silent(run));
     run->struck = world_struck_any(&world);
+    run->struck_by_first =
+        run->count == 0 ? 0 : world_struck(&world, run->rules[0].twin, run->rules[0].rule.action);
     run->failures = scenario.failures;
+    run->cut_short = scenario.cut_short;
     for (uint32_t action = 0; action < BC_FAULT_ACTION_COUNT; action++) {
         stranded = stranded || world_struck(&world, TWIN_FILES, action) > 0;
     }

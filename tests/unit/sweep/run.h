@@ -26,7 +26,9 @@ struct run {
     uint32_t count;
     /* results */
     uint64_t struck;
+    uint64_t struck_by_first; /* by the action of rules[0] in its twin */
     uint32_t failures;
+    bool cut_short;              /* the connection was lost before the work was done */
     uint64_t events[TWIN_COUNT]; /* operations that each twin saw in the work */
 };
 

@@ -521,7 +521,8 @@ void scenario_run(struct scenario *scenario, bool may_fall_silent)
     struct client client;
 
     client_open(&client, scenario->world, may_fall_silent);
-    finish(scenario, &client, work(scenario, &client));
+    scenario->cut_short = !work(scenario, &client);
+    finish(scenario, &client, !scenario->cut_short);
 }
 
 /* ---- afterwards ----------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ struct scenario {
     /* Bit 0: the key may be absent; bit v: it may hold version v of versions[] in scenario.c. */
     uint32_t possible[SCENARIO_KEYS];
     uint32_t failures; /* results that only a fault explains */
+    bool cut_short;    /* the connection was lost before the work was done */
     /* Of worlds before this one. */
     bool dropped;
     uint64_t wrong_bits;

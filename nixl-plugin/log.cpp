@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <poll.h>
 #include <unistd.h>
 
 namespace docaDmaProxy
@@ -17,6 +18,7 @@ namespace
 constexpr const char *levelNames[] = {"error", "warn", "info", "debug"};
 constexpr size_t lineMax = 1000;
 constexpr size_t printedKeyMax = 96;
+constexpr int roomWaitMs = 100;
 
 LogLevel
 levelFromEnvironment()
@@ -53,9 +55,14 @@ logLine(LogLevel level, const char *format, ...)
         used += static_cast<int>(static_cast<size_t>(added) < room ? added : room);
     }
     line[used++] = '\n';
-    /* A message that cannot be written has nowhere else to go. */
-    const ssize_t written = write(STDERR_FILENO, line, static_cast<size_t>(used));
-    static_cast<void>(written);
+    /* A message that cannot be written has nowhere else to go. One that nobody takes is dropped as
+     * well: calls that never wait must not begin to because of a pipe. */
+    struct pollfd room = {STDERR_FILENO, POLLOUT, 0};
+
+    if (poll(&room, 1, roomWaitMs) != 0) {
+        const ssize_t written = write(STDERR_FILENO, line, static_cast<size_t>(used));
+        static_cast<void>(written);
+    }
 }
 
 std::string

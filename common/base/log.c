@@ -7,10 +7,13 @@
  * Invariants: a line holds printable ASCII only, whatever the arguments were, so that no argument
  * can forge a line or steer a terminal; logging leaves errno as it was and allocates nothing.
  * Threads: any; the level is read with relaxed atomics, the format is decided once. A line that
- * cannot be written is lost: there is nobody left to tell. */
+ * cannot be written is lost. That goes for one that nobody takes, too: a pipe whose reader has
+ * stopped must not stop us. The first such line waits for LOG_WAIT_MS, the next ones do not wait,
+ * and when there is room again a line says how many are missing. */
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -23,7 +26,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-#define LINE_LEN_MAX 1000
+#define LINE_LEN_MAX 1000 /* with its end less than a pipe takes in one piece */
+#define LOG_WAIT_MS  100
 #define CUT_MARK     "..."
 #define CUT_MARK_LEN (sizeof(CUT_MARK) - 1)
 
@@ -48,6 +52,10 @@ static pthread_once_t format_once = PTHREAD_ONCE_INIT;
 static bool format_is_journal;
 
 struct bc_counter bc_log_suppressed;
+
+/* Held over looking for room and using it. */
+static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned int lines_lost; /* since the last line that was written */
 
 static void read_format(void)
 {
@@ -148,14 +156,46 @@ static size_t format_prefix(char *buf, size_t size, enum bc_log_level level, con
 }
 
 /* One write for the line and its end: lines of several threads and processes do not mix. */
-static void write_line(char *line, size_t len)
+static void write_text(const char *text, size_t len)
 {
     ssize_t written;
 
-    line[len] = '\n';
     do {
-        written = write(STDERR_FILENO, line, len + 1);
+        written = write(STDERR_FILENO, text, len);
     } while (written < 0 && errno == EINTR);
+}
+
+static bool has_room(int wait_ms)
+{
+    struct pollfd pollfd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int ready;
+
+    do {
+        ready = poll(&pollfd, 1, wait_ms);
+    } while (ready < 0 && errno == EINTR);
+    return ready != 0; /* an error is the write's to find */
+}
+
+static void write_line(char *line, size_t len)
+{
+    char text[192];
+    size_t text_len;
+
+    line[len] = '\n';
+    (void)pthread_mutex_lock(&write_lock);
+    if (lines_lost > 0 && has_room(0)) {
+        text_len = format_prefix(text, sizeof(text), BC_LOG_WARN, "log", format_is_journal);
+        text_len += (size_t)snprintf(text + text_len, sizeof(text) - text_len,
+                                     "nobody read the log: %u lines are lost\n", lines_lost);
+        write_text(text, bc_min_u64(text_len, sizeof(text) - 1));
+        lines_lost = 0;
+    }
+    if (has_room(lines_lost > 0 ? 0 : LOG_WAIT_MS)) {
+        write_text(line, len + 1);
+    } else {
+        lines_lost++;
+    }
+    (void)pthread_mutex_unlock(&write_lock);
 }
 
 void bc_log_write(enum bc_log_level level, const char *module, const char *format, ...)

@@ -3,11 +3,13 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "capture.h"
@@ -241,6 +243,42 @@ static void threads_do_not_mix_their_lines(void **state)
     free(text);
 }
 
+/* A pipe of two pages whose reader has stopped: it holds some forty lines. */
+static void reader_that_stops_costs_lines_and_holds_up_no_one(void **state)
+{
+    char text[8192];
+    int saved = dup(STDERR_FILENO);
+    int fds[2];
+    ssize_t len;
+
+    (void)state;
+    assert_true(saved >= 0);
+    assert_int_equal(pipe(fds), 0);
+    assert_true(fcntl(fds[1], F_SETPIPE_SZ, 8192) >= 8192);
+    assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+    (void)alarm(60); /* a test that hangs ends here */
+    for (int i = 0; i < 1000; i++) {
+        BC_INFO("test", "line %d of a thousand, and a few words more to make it longer", i);
+    }
+    len = read(fds[0], text, sizeof(text) - 1);
+    BC_INFO("test", "somebody reads again");
+    (void)alarm(0);
+    assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+    assert_true(len > 1000);
+    text[len] = '\0';
+    assert_non_null(strstr(text, "line 0 of a thousand"));
+    assert_int_equal(text[len - 1], '\n'); /* whole lines alone */
+    len = read(fds[0], text, sizeof(text) - 1);
+    assert_true(len > 0);
+    text[len] = '\0';
+    assert_non_null(strstr(text, "WARN  log  nobody read the log: 9"));
+    assert_non_null(strstr(text, "lines are lost\n"));
+    assert_non_null(strstr(text, "somebody reads again\n"));
+    (void)close(saved);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 static uint32_t pass_many(struct bc_log_gate *gate, uint64_t now_ns, uint32_t count)
 {
     uint32_t passed = 0;
@@ -308,6 +346,7 @@ int main(void)
         cmocka_unit_test(gate_passes_a_burst_a_period_and_counts_the_rest),
         cmocka_unit_test_teardown(limited_lines_say_how_many_are_missing, restore),
         cmocka_unit_test_teardown(threads_do_not_mix_their_lines, restore),
+        cmocka_unit_test_teardown(reader_that_stops_costs_lines_and_holds_up_no_one, restore),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

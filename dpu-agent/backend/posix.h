@@ -128,7 +128,6 @@ struct posix_get;
 struct posix_retry {
     struct bc_list_node node;
     void (*run)(struct posix_retry *retry);
-    uint64_t bytes;
     uint32_t count;
 };
 
@@ -299,7 +298,6 @@ struct posix {
     uint64_t going;       /* bytes that unlinks and clean-ups under way will release; spares' too */
     uint64_t spare_bytes; /* of them, those of spares that are ready */
     uint64_t stranded;
-    uint64_t retry_bytes; /* what those in `retries` could not write */
     uint64_t last_version;
     uint64_t last_tmp;
     bool no_space_logged;

@@ -309,20 +309,15 @@ bool bc_posix_disk_holds(const struct posix *posix, uint64_t bytes)
 bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64_t bytes,
                           uint64_t left)
 {
-    uint64_t wanted = posix->retry_bytes + bytes;
-    uint64_t has = disk_free(posix);
-    uint64_t evicted = 0;
+    uint64_t evicted;
     uint64_t step = 1;
 
     if (retry->count >= BC_POSIX_NOSPC_RETRIES || !bc_posix_disk_holds(posix, left)) {
         return false;
     }
-    /* It was refused all the same when there is room: a quota, or somebody was faster. */
-    has = (has >= wanted ? 0 : has) + posix->going - posix->spare_bytes;
-    if (has < wanted) {
-        evicted = bc_posix_spares_drop(posix, wanted - has);
-    }
-    while (has + evicted < wanted && step > 0) {
+    /* Whatever the disk says is free: others write as well, and may be faster. */
+    evicted = bc_posix_spares_drop(posix, bytes);
+    while (evicted < bytes && step > 0) {
         step = evict_one(posix, 0);
         evicted += step;
     }
@@ -330,8 +325,6 @@ bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64
         return false;
     }
     retry->count++;
-    retry->bytes = bytes;
-    posix->retry_bytes += bytes;
     bc_list_push_back(&posix->retries, &retry->node);
     return true;
 }

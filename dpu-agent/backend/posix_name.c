@@ -97,7 +97,6 @@ static void run_retries(struct posix *posix)
         struct posix_retry *retry =
             BC_CONTAINER_OF(bc_list_pop_front(&posix->retries), struct posix_retry, node);
 
-        posix->retry_bytes -= retry->bytes;
         retry->run(retry);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hashmap.c - chains of the callers' nodes behind a bucket array that doubles when there are more
- * nodes than buckets. The low word picks the bucket, so that a partition's keys, which share the
- * top bits of the high word, still spread. One thread. */
+/* hashmap.c - chains of the callers' nodes behind a bucket array that doubles when it is half full.
+ * The low word's low bits pick the bucket and its top bits the class, so that a partition's keys,
+ * which share the top bits of the high word, still spread. One thread. */
 #include "base/hashmap.h"
 
 #include <errno.h>
@@ -11,84 +11,99 @@
 
 #define BUCKETS_MIN 16
 
-static struct bc_hashmap_node **bucket_of(const struct bc_hashmap *map, struct bc_hash128 hash)
+static size_t index_of(const struct bc_hashmap *map, struct bc_hash128 hash)
 {
-    return &map->buckets[hash.low & (map->bucket_count - 1)];
+    return hash.low & (map->bucket_count - 1);
+}
+
+static uint8_t class_of(struct bc_hash128 hash)
+{
+    return (uint8_t)(1u << (hash.low >> 61));
+}
+
+static int alloc_buckets(struct bc_hashmap *map, size_t bucket_count)
+{
+    struct bc_hashmap_node **buckets = calloc(bucket_count, sizeof(*buckets));
+    uint8_t *classes = calloc(bucket_count, sizeof(*classes));
+
+    if (buckets == NULL || classes == NULL) {
+        free(buckets);
+        free(classes);
+        return -ENOMEM;
+    }
+    map->buckets = buckets;
+    map->classes = classes;
+    map->bucket_count = bucket_count;
+    return 0;
 }
 
 int bc_hashmap_init(struct bc_hashmap *map, size_t capacity_hint)
 {
     size_t bucket_count = BUCKETS_MIN;
 
-    while (bucket_count < capacity_hint) {
+    while (bucket_count / 2 < capacity_hint) {
         if (bucket_count > SIZE_MAX / 2 / sizeof(*map->buckets)) {
             return -ENOMEM;
         }
         bucket_count *= 2;
     }
-    map->buckets = calloc(bucket_count, sizeof(*map->buckets));
-    if (map->buckets == NULL) {
-        return -ENOMEM;
-    }
-    map->bucket_count = bucket_count;
     map->count = 0;
-    return 0;
+    return alloc_buckets(map, bucket_count);
 }
 
 void bc_hashmap_fini(struct bc_hashmap *map)
 {
     free(map->buckets);
+    free(map->classes);
     *map = (struct bc_hashmap){0};
+}
+
+static void link_node(struct bc_hashmap *map, struct bc_hashmap_node *node)
+{
+    size_t index = index_of(map, node->hash);
+
+    node->next = map->buckets[index];
+    map->buckets[index] = node;
+    map->classes[index] |= class_of(node->hash);
 }
 
 /* Twice the buckets: those of index i split into i and i + old count. Out of memory leaves all as
  * it is. */
 static void grow(struct bc_hashmap *map)
 {
-    size_t old_count = map->bucket_count;
-    struct bc_hashmap_node **old = map->buckets;
-    struct bc_hashmap_node **buckets;
+    struct bc_hashmap old = *map;
 
-    if (old_count > SIZE_MAX / 2 / sizeof(*buckets)) {
+    if (old.bucket_count > SIZE_MAX / 2 / sizeof(*map->buckets) ||
+        alloc_buckets(map, old.bucket_count * 2) != 0) {
         return;
     }
-    buckets = calloc(old_count * 2, sizeof(*buckets));
-    if (buckets == NULL) {
-        return;
-    }
-    map->buckets = buckets;
-    map->bucket_count = old_count * 2;
-    for (size_t i = 0; i < old_count; i++) {
-        struct bc_hashmap_node *node = old[i];
+    for (size_t i = 0; i < old.bucket_count; i++) {
+        struct bc_hashmap_node *node = old.buckets[i];
 
         while (node != NULL) {
             struct bc_hashmap_node *next = node->next;
-            struct bc_hashmap_node **bucket = bucket_of(map, node->hash);
 
-            node->next = *bucket;
-            *bucket = node;
+            link_node(map, node);
             node = next;
         }
     }
-    free(old);
+    free(old.buckets);
+    free(old.classes);
 }
 
 void bc_hashmap_insert(struct bc_hashmap *map, struct bc_hashmap_node *node)
 {
-    struct bc_hashmap_node **bucket;
-
-    if (map->count >= map->bucket_count) {
+    if (map->count >= map->bucket_count / 2) {
         grow(map);
     }
-    bucket = bucket_of(map, node->hash);
-    node->next = *bucket;
-    *bucket = node;
+    link_node(map, node);
     map->count++;
 }
 
 void bc_hashmap_remove(struct bc_hashmap *map, struct bc_hashmap_node *node)
 {
-    struct bc_hashmap_node **link = bucket_of(map, node->hash);
+    size_t index = index_of(map, node->hash);
+    struct bc_hashmap_node **link = &map->buckets[index];
 
     while (*link != NULL && *link != node) {
         link = &(*link)->next;
@@ -97,6 +112,9 @@ void bc_hashmap_remove(struct bc_hashmap *map, struct bc_hashmap_node *node)
     *link = node->next;
     node->next = NULL;
     map->count--;
+    if (map->buckets[index] == NULL) {
+        map->classes[index] = 0;
+    }
 }
 
 static struct bc_hashmap_node *first_equal(struct bc_hashmap_node *node, struct bc_hash128 hash)
@@ -109,7 +127,12 @@ static struct bc_hashmap_node *first_equal(struct bc_hashmap_node *node, struct 
 
 struct bc_hashmap_node *bc_hashmap_find(const struct bc_hashmap *map, struct bc_hash128 hash)
 {
-    return first_equal(*bucket_of(map, hash), hash);
+    size_t index = index_of(map, hash);
+
+    if ((map->classes[index] & class_of(hash)) == 0) {
+        return NULL;
+    }
+    return first_equal(map->buckets[index], hash);
 }
 
 struct bc_hashmap_node *bc_hashmap_find_next(const struct bc_hashmap_node *node)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hashmap.h - intrusive chained hash table keyed by bc_hash128; the caller compares full keys.
- * The bucket array grows by doubling (amortised, the only allocation); nodes belong to the caller.
+ * Nodes often lie far apart in memory that no cache holds, so a byte for each bucket says which of
+ * eight classes of hashes may be in it: looking for what is not there touches no node.
+ * The arrays grow by doubling (amortised, the only allocation); nodes belong to the caller.
  * One thread. */
 #ifndef BC_BASE_HASHMAP_H
 #define BC_BASE_HASHMAP_H
@@ -16,7 +18,8 @@ struct bc_hashmap_node {
 
 struct bc_hashmap {
     struct bc_hashmap_node **buckets; /* a node is in buckets[hash.low & (bucket_count - 1)] */
-    size_t bucket_count;              /* power of two; only doubles */
+    uint8_t *classes;                 /* of each bucket: a bit for each class, maybe too many */
+    size_t bucket_count;              /* power of two, twice the nodes or more; only doubles */
     size_t count;
 };
 

@@ -70,11 +70,11 @@ static void hint_leaves_nothing_to_grow(void **state)
 
     (void)state;
     assert_int_equal(bc_hashmap_init(&map, 100), 0);
-    assert_int_equal(map.bucket_count, 128);
+    assert_int_equal(map.bucket_count, 256);
     for (uint32_t i = 0; i < 100; i++) {
         bc_hashmap_insert(&map, &items[i].node);
     }
-    assert_int_equal(map.bucket_count, 128);
+    assert_int_equal(map.bucket_count, 256);
     bc_hashmap_fini(&map);
     free(items);
 }

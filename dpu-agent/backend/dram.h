@@ -51,10 +51,11 @@ struct dram_object {
     uint32_t directory_step; /* extents from one entry to the next */
     bool indexed;
     bool corrupt; /* a checksum did not match: logged and counted */
+    uint8_t meta[BC_OBJECT_META_LEN];
+    /* From here on only what is used is ever written: this memory is in no cache. */
+    uint8_t key[BC_KEY_LEN_MAX];
     uint32_t directory_block[BC_DRAM_DIRECTORY_MAX]; /* offset in checksum blocks */
     struct dram_extent *directory[BC_DRAM_DIRECTORY_MAX];
-    uint8_t meta[BC_OBJECT_META_LEN];
-    uint8_t key[BC_KEY_LEN_MAX];
 };
 
 #define BC_DRAM_OBJECT_AT bc_align_up_u64(sizeof(struct dram_extent), 16)

@@ -3,6 +3,7 @@
  * See dram.h for the invariants. Thread: the owner of the loop. */
 #include "backend/dram.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -74,6 +75,18 @@ void bc_dram_unpin(struct dram *dram, struct dram_object *object)
     }
 }
 
+/* Records were last touched long ago. The next victim's is fetched while other work is done. */
+static void prefetch_record(const struct bc_list_node *node)
+{
+    if (node != NULL) {
+        const struct dram_object *object = BC_CONTAINER_OF(node, struct dram_object, lru_node);
+
+        __builtin_prefetch(object);
+        __builtin_prefetch(&object->pins);
+        __builtin_prefetch((const uint8_t *)object - BC_DRAM_OBJECT_AT);
+    }
+}
+
 bool bc_dram_evict_one(struct dram *dram)
 {
     struct bc_list_node *node = bc_list_first(&dram->lru);
@@ -82,6 +95,7 @@ bool bc_dram_evict_one(struct dram *dram)
         return false;
     }
     bc_dram_detach(dram, BC_CONTAINER_OF(node, struct dram_object, lru_node));
+    prefetch_record(bc_list_first(&dram->lru));
     bc_counter_add(&dram->counters.evictions, 1);
     return true;
 }
@@ -181,17 +195,16 @@ void bc_dram_publish(struct dram *dram, struct dram_put *put)
     if (old != NULL) {
         bc_dram_detach(dram, old);
     }
-    *object = (struct dram_object){
-        .node = {.hash = key.hash},
-        .size = put->size,
-        .version = ++dram->last_version,
-        .cost = put->cost,
-        .first = put->first,
-        .tenant = put->tenant,
-        .key_len = put->key_len,
-        .extent_count = put->extent_count,
-        .indexed = true,
-    };
+    memset(object, 0, offsetof(struct dram_object, key));
+    object->node.hash = key.hash;
+    object->size = put->size;
+    object->version = ++dram->last_version;
+    object->cost = put->cost;
+    object->first = put->first;
+    object->tenant = put->tenant;
+    object->key_len = put->key_len;
+    object->extent_count = put->extent_count;
+    object->indexed = true;
     memcpy(object->meta, put->meta, sizeof(object->meta));
     memcpy(object->key, put->key, put->key_len);
     fill_directory(object);

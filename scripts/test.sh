@@ -29,7 +29,8 @@ Steps, all of them by default and in this order:
   release  build preset release, CTest
   asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest; a few seconds of each fuzzer
   tsan     build preset tsan (ThreadSanitizer), CTest
-  python   pytest on tests/, once with each NIXL, against the release build
+  python   pytest on tests/ against the release build, once with each NIXL; what has nothing to do with NIXL, and the
+           crashes, with the newest only
 
   --quick      no sanitizers
   --only STEP  only this step; may be repeated
@@ -155,7 +156,7 @@ step_python() {
         say "pytest with build/$venv"
         rc=0
         (cd "$ROOT" && BLUECACHE_BUILD=$ROOT/build/release PYTHONDONTWRITEBYTECODE=1 \
-            timeout --kill-after=30 "${PYTEST_MINUTES}m" "build/$venv/bin/python" -m pytest "${dirs[@]}" \
+            timeout --kill-after=30 "${PYTEST_MINUTES}m" "build/$venv/bin/python" -m pytest "${what[@]}" \
             -q -p no:cacheprovider --timeout=120 --junitxml="$report" </dev/null) || rc=$?
         add_report "pytest $venv" "$report" "$rc"
     done

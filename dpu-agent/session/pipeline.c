@@ -12,6 +12,9 @@
 /* Time that one turn may spend on checksums and admission (one step of each is always taken): the
  * engine, which goes on meanwhile, must not run out of work, nor other clients wait. */
 #define PUMP_NS (8 * BC_NS_PER_US)
+/* What is in the engine stands before a newcomer, and nothing is gained by long tasks: an engine
+ * copies several of these at full rate. */
+#define TASK_LEN_MAX (256u << 10)
 
 /* What became of an attempt to admit the next chunk of a flow. */
 enum admit {
@@ -364,8 +367,10 @@ static void pump(struct bc_task *task)
     bc_chunks_run_dma(pipeline);
     pipeline->pump_end_ns = bc_clock_now_ns(bc_loop_clock(pipeline->options.loop)) + PUMP_NS;
     bc_chunks_retry_stalled(pipeline);
-    run_copied(pipeline);
     run_pull(pipeline);
+    /* A pull that was just verified does not wait for a whole push to be checksummed. */
+    bc_chunks_run_dma(pipeline);
+    run_copied(pipeline);
     run_push(pipeline);
     bc_chunks_run_dma(pipeline);
 }
@@ -453,7 +458,9 @@ static void init_tables(struct bc_pipeline *pipeline)
     }
     bc_drr_init(&pipeline->push, options->chunk_len);
     bc_drr_init(&pipeline->pull, options->chunk_len);
-    bc_drr_init(&pipeline->dma, options->chunk_len);
+    pipeline->task_len = bc_min_u64(options->dma_len_max, options->chunk_len);
+    pipeline->task_len = bc_min_u64(pipeline->task_len, TASK_LEN_MAX);
+    bc_drr_init(&pipeline->dma, pipeline->task_len);
     pipeline->push_window_max = 2 * options->depth;
     pipeline->pull_window_max = (uint32_t)bc_max_u64(2 * options->depth, 16);
     pipeline->pump_task.run = pump;

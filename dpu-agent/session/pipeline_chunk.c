@@ -88,10 +88,8 @@ static uint64_t dma_cost(const struct bc_drr_flow *drr_flow)
 {
     const struct bc_flow *flow = BC_CONTAINER_OF(drr_flow, struct bc_flow, dma);
     struct bc_chunk *chunk = BC_CONTAINER_OF(bc_list_first(&flow->chunks), struct bc_chunk, node);
-    const struct bc_pipeline_options *options = &chunk->job->pipeline->options;
-    uint64_t len_max = bc_min_u64(options->dma_len_max, options->chunk_len);
     struct segment segment;
-    return next_segment(chunk, len_max, &segment) ? segment.len : 1;
+    return next_segment(chunk, chunk->job->pipeline->task_len, &segment) ? segment.len : 1;
 }
 
 static void write_done(struct bc_put_op *op, int result)
@@ -273,7 +271,6 @@ static bool submit_segment(struct bc_chunk *chunk, const struct segment *segment
 
 void bc_chunks_run_dma(struct bc_pipeline *pipeline)
 {
-    uint64_t len_max = bc_min_u64(pipeline->options.dma_len_max, pipeline->options.chunk_len);
     while (!bc_list_empty(&pipeline->free_slots)) {
         struct bc_drr_flow *drr_flow = bc_drr_pick(&pipeline->dma, dma_cost);
         if (drr_flow == NULL) {
@@ -284,7 +281,7 @@ void bc_chunks_run_dma(struct bc_pipeline *pipeline)
             BC_CONTAINER_OF(bc_list_first(&flow->chunks), struct bc_chunk, node);
         struct segment segment;
         bool more = chunk->status == BC_STATUS_OK && !chunk->job->failed &&
-                    next_segment(chunk, len_max, &segment);
+                    next_segment(chunk, pipeline->task_len, &segment);
         if (!more) {
             leave_dma_queue(chunk);
             continue;
@@ -295,7 +292,7 @@ void bc_chunks_run_dma(struct bc_pipeline *pipeline)
             return;
         }
         /* A chunk that was just finished must not wait for the next free slot to be noticed. */
-        if (chunk->status != BC_STATUS_OK || !next_segment(chunk, len_max, &segment)) {
+        if (chunk->status != BC_STATUS_OK || !next_segment(chunk, pipeline->task_len, &segment)) {
             leave_dma_queue(chunk);
         }
     }

@@ -52,6 +52,7 @@ struct bc_pipeline {
     struct bc_chunk *chunks;
     struct bc_dma_slot *slots;
     struct bc_task pump_task;
+    uint64_t task_len;    /* of one DMA task, at most */
     uint64_t pump_end_ns; /* of the present turn's share of time */
     bool pump_queued;
     uint32_t jobs; /* started, not done */

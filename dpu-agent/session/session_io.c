@@ -249,11 +249,12 @@ static bool receive(struct bc_session *session)
         return false;
     }
     bc_channel_in_commit(session->channel, (size_t)got);
+    session->readable = (size_t)got == len; /* else it is drained, and the watch tells of more */
     bool more = take_messages(session);
     if (session->state != BC_SESSION_CLOSING) {
         look_at_place(session);
     }
-    return more && may_read(session) && (size_t)got == len;
+    return more && may_read(session) && session->readable;
 }
 
 /* A client that stops inside a message, or before HELLO, has a deadline; not while it is the agent

@@ -3,10 +3,12 @@
 never reported. What the agent does is arranged by the emulation's faults, so that each test knows where it stands."""
 
 import signal
+import subprocess
 import time
 
 import pytest
 
+from agent import BUILD, HOST_PCI
 from bluecache_client import (DISCONNECTED, IN_PROGRESS, OK, PULL, PUSH, TIMED_OUT, Client, until)
 from nixl_client import pattern
 from test_cancel import wait_until_stopped
@@ -210,6 +212,25 @@ def test_close_is_refused_while_the_agent_is_stopped_inside_a_copy(make_agent, s
         agent.send(signal.SIGCONT)
     child.say("goes on")
     assert child.result() < LONG_SECONDS
+
+
+def test_command_gives_up_on_a_stopped_agent(make_agent, world, tmp_path):
+    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": 20})
+    block = tmp_path / "block"
+    block.write_bytes(pattern(12, 4 * MIB))
+    environment = dict(agent.environment, BLUECACHE_DPU_ADDR=agent.address, BLUECACHE_PCI_ADDR=HOST_PCI)
+    assert environment["DOCA_EMU_WORLD"] == world
+    command = [str(BUILD / "tools" / "bluecache"), "--timeout", "1"]
+    subprocess.run([*command, "push", "object", str(block)], env=environment, check=True, timeout=LONG_SECONDS)
+    begin = time.monotonic()
+    done = subprocess.run([*command, "pull", "object", str(tmp_path / "pulled")], env=environment, timeout=90,
+                          stderr=subprocess.PIPE, check=False)
+    # Its deadline, the grace, and 5 s; then it leaves, although the agent could still write into its memory.
+    assert time.monotonic() - begin < 60
+    assert done.returncode not in (0, 2) and done.stderr
+    assert not (tmp_path / "pulled").exists()
+    wait_until_stopped(agent.process.pid)
+    agent.send(signal.SIGCONT)
 
 
 # --- copies that are never reported ---

@@ -110,6 +110,9 @@ void bc_client_get_info(bc_client *, bc_client_info *info_out)
 int bc_memory_register(bc_client *, void *addr, size_t len, bc_memory_type type, uint32_t device,
                        bc_memory **memory_out)
 {
+    if (fake.onRegister) {
+        fake.onRegister();
+    }
     const Locked locked(everything);
 
     if (fake.registerResult != 0) {

@@ -7,6 +7,7 @@
 
 #include <bluecache/bluecache.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -47,6 +48,7 @@ struct FakeBluecache {
     int unregisterResult = 0;
     int submitResult = 0;
     int queryResult = 0;
+    std::function<void()> onRegister;     /* called first, by the thread that registers */
     bc_status queryStatus = BC_STATUS_OK; /* what every key gets when it is not OK */
     std::string dpuAddr, pciAddr, mode;
     uint64_t timeoutMs = 0;

@@ -4,7 +4,9 @@
 #include "engine_test.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <thread>
 
 namespace
@@ -86,12 +88,60 @@ void engine_is_used_from_several_threads(void **)
     assert_int_equal(fake.requests.size(), 0);
 }
 
+/* The library may wait for its agent as long as timeout_ms; transfers of other threads go on. */
+void registration_that_waits_holds_up_no_transfer(void **)
+{
+    EngineUnderTest t;
+    std::vector<char> buffer(512, 'x');
+    char waits[16];
+    nixlBackendMD *memory = t.registerMemory(buffer.data(), buffer.size());
+    nixlBackendMD *object = t.registerObject(7, "key");
+    const nixl_meta_dlist_t local(DRAM_SEG, {t.desc(buffer.data(), buffer.size(), 0, memory)});
+    const nixl_meta_dlist_t remote(OBJ_SEG, {t.desc(uintptr_t{0}, buffer.size(), 7, object)});
+    std::promise<void> begun, over;
+    std::future<void> may_end = over.get_future();
+
+    fake.onRegister = [&] {
+        begun.set_value();
+        may_end.wait_for(std::chrono::seconds(60));
+    };
+    std::thread registers([&] {
+        nixlBlobDesc desc = {};
+        nixlBackendMD *meta = nullptr;
+
+        desc.addr = reinterpret_cast<uintptr_t>(waits);
+        desc.len = sizeof(waits);
+        if (t.engine->registerMem(desc, DRAM_SEG, meta) == NIXL_SUCCESS) {
+            static_cast<void>(t.engine->deregisterMem(meta));
+        }
+    });
+    begun.get_future().wait();
+    /* All that a transfer needs; it would hang here for a minute, and find the other one over. */
+    auto transfers = std::async(std::launch::async, [&] {
+        nixlBackendReqH *handle = nullptr;
+
+        return t.engine->prepXfer(NIXL_WRITE, local, remote, "agent", handle) == NIXL_SUCCESS &&
+               wait_for(t, handle) == NIXL_SUCCESS && t.engine->releaseReqH(handle) == NIXL_SUCCESS;
+    });
+    const bool in_time = transfers.wait_for(std::chrono::seconds(30)) == std::future_status::ready;
+
+    over.set_value();
+    registers.join();
+    assert_true(transfers.get());
+    assert_true(in_time);
+    fake.onRegister = nullptr;
+    assert_int_equal(t.engine->deregisterMem(memory), NIXL_SUCCESS);
+    assert_int_equal(t.engine->deregisterMem(object), NIXL_SUCCESS);
+    assert_int_equal(fake.memories.size(), 0);
+}
+
 } // namespace
 
 int main()
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(engine_is_used_from_several_threads, reset_fake),
+        cmocka_unit_test_setup(registration_that_waits_holds_up_no_transfer, reset_fake),
     };
 
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -1,18 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* engine.c - engine threads and their queue. */
+/* engine.c - engine threads and their queue.
+ *
+ * Submitting pushes on a stack of its own, `inbox`, and takes no lock; a thread that runs out of
+ * tasks moves the whole stack to the queue, which the lock is for. With one thread a context, the
+ * default, nobody ever waits for that lock.
+ *
+ * Nobody is called who is awake. A thread that is about to sleep counts itself in `sleepers` and
+ * looks for work once more; a submit pushes and then takes sleepers out of that count, one a call.
+ * Both in sequentially consistent order: either the thread finds the task, or the submit finds the
+ * thread. Whoever was taken out of the count takes one of the `calls` before it goes on. */
 #include "engine.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A thread that would have to poll less than this does not poll. */
+#define SPIN_MIN_NS 500u
 
 struct emu_engine {
+    EMU_ATOMIC(struct doca_task *) inbox; /* newest first */
+    EMU_ATOMIC(uint32_t) sleepers;        /* asleep or about to be, and not called yet */
+    EMU_ATOMIC(uint32_t) calls;           /* futex: calls not taken yet */
+    EMU_ATOMIC(bool) stop;
+    EMU_ATOMIC(bool) more; /* the queue is not empty; written under lock, polled without */
     pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct emu_task_list queue; /* under lock */
-    unsigned sleepers;          /* under lock */
-    EMU_ATOMIC(bool) stop;      /* written under lock */
-    EMU_ATOMIC(bool) work;      /* the queue is not empty; written under lock, polled without */
+    struct emu_task_list queue; /* oldest first; under lock */
     uint64_t spin_ns;
     emu_engine_run_fn run;
     unsigned num_threads;
@@ -28,57 +44,143 @@ static inline void relax(void)
 #endif
 }
 
-/* Waits a little for work without the lock: waking a thread takes longer than most gaps. */
-static void spin(const struct emu_engine *engine)
+/* --- on engine threads ------------------------------------------------------------------------ */
+
+static bool has_work(const struct emu_engine *engine)
 {
-    uint64_t start = 0;
-    for (unsigned i = 0; engine->spin_ns != 0; i++) {
-        if (atomic_load_explicit(&engine->work, memory_order_relaxed) ||
-            atomic_load_explicit(&engine->stop, memory_order_relaxed)) {
-            return;
+    return atomic_load(&engine->inbox) != NULL || atomic_load(&engine->more) ||
+           atomic_load(&engine->stop);
+}
+
+static void empty_inbox_locked(struct emu_engine *engine)
+{
+    struct doca_task *newest = atomic_exchange(&engine->inbox, NULL);
+    struct doca_task *oldest = NULL;
+    struct doca_task *last = newest;
+    while (newest != NULL) {
+        struct doca_task *before = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = before;
+    }
+    engine->queue = (struct emu_task_list){oldest, last};
+}
+
+/* The oldest task, or NULL. */
+static struct doca_task *take(struct emu_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    if (engine->queue.first == NULL) {
+        empty_inbox_locked(engine);
+    }
+    struct doca_task *task = emu_task_list_pop(&engine->queue);
+    bool more = engine->queue.first != NULL;
+    if (more != atomic_load_explicit(&engine->more, memory_order_relaxed)) {
+        atomic_store(&engine->more, more);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return task;
+}
+
+/* False: there was no work for so long. Calling a thread takes longer than most gaps. */
+static bool poll_for_work(const struct emu_engine *engine, uint64_t start, uint64_t spin_ns)
+{
+    while (spin_ns != 0) {
+        for (unsigned i = 0; i < 32; i++) {
+            if (has_work(engine)) {
+                return true;
+            }
+            relax();
         }
-        relax();
-        if (i % 32 == 0) {
-            uint64_t now = emu_now_ns();
-            start = start == 0 ? now : start;
-            if (now - start > engine->spin_ns) {
+        if (emu_now_ns() - start > spin_ns) {
+            return false;
+        }
+    }
+    return has_work(engine);
+}
+
+static void take_call(struct emu_engine *engine)
+{
+    for (;;) {
+        uint32_t calls = atomic_load(&engine->calls);
+        while (calls != 0) {
+            if (atomic_compare_exchange_weak(&engine->calls, &calls, calls - 1)) {
+                return;
+            }
+        }
+        (void)syscall(SYS_futex, &engine->calls, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    }
+}
+
+static void sleep_for_work(struct emu_engine *engine)
+{
+    atomic_fetch_add(&engine->sleepers, 1);
+    if (has_work(engine)) {
+        uint32_t sleepers = atomic_load(&engine->sleepers);
+        while (sleepers != 0) {
+            if (atomic_compare_exchange_weak(&engine->sleepers, &sleepers, sleepers - 1)) {
                 return;
             }
         }
     }
+    take_call(engine);
 }
 
-/* The next task, or NULL when the engine stops. */
-static struct doca_task *take(struct emu_engine *engine)
+/* Polling that ends in sleep is lost, so its length is halved each time, and whole again after a gap
+ * that it would have covered. */
+static void wait_for_work(struct emu_engine *engine, uint64_t *budget_ns)
 {
-    spin(engine);
-    pthread_mutex_lock(&engine->lock);
-    while (engine->queue.first == NULL && !atomic_load(&engine->stop)) {
-        engine->sleepers++;
-        pthread_cond_wait(&engine->wake, &engine->lock);
-        engine->sleepers--;
+    uint64_t start = emu_now_ns();
+    if (poll_for_work(engine, start, *budget_ns)) {
+        return;
     }
-    struct doca_task *task = emu_task_list_pop(&engine->queue);
-    atomic_store(&engine->work, engine->queue.first != NULL);
-    pthread_mutex_unlock(&engine->lock);
-    return task;
+    sleep_for_work(engine);
+    if (emu_now_ns() - start <= engine->spin_ns) {
+        *budget_ns = engine->spin_ns;
+    } else {
+        *budget_ns = *budget_ns / 2 < SPIN_MIN_NS ? 0 : *budget_ns / 2;
+    }
 }
 
 static void *thread_main(void *arg)
 {
     struct emu_engine *engine = arg;
-    for (struct doca_task *task = take(engine); task != NULL; task = take(engine)) {
-        engine->run(task);
+    uint64_t budget_ns = engine->spin_ns;
+    for (;;) {
+        struct doca_task *task = take(engine);
+        if (task != NULL) {
+            engine->run(task);
+        } else if (atomic_load(&engine->stop)) {
+            return NULL;
+        } else {
+            wait_for_work(engine, &budget_ns);
+        }
     }
-    return NULL;
+}
+
+/* --- on the owner's thread -------------------------------------------------------------------- */
+
+/* Calls up to so many of the threads that sleep. */
+static void call_sleepers(struct emu_engine *engine, uint32_t wanted)
+{
+    uint32_t called = 0;
+    uint32_t sleepers = atomic_load(&engine->sleepers);
+    while (called < wanted && sleepers != 0) {
+        if (atomic_compare_exchange_weak(&engine->sleepers, &sleepers, sleepers - 1)) {
+            called++;
+            sleepers = atomic_load(&engine->sleepers);
+        }
+    }
+    if (called != 0) {
+        atomic_fetch_add(&engine->calls, called);
+        (void)syscall(SYS_futex, &engine->calls, FUTEX_WAKE_PRIVATE, (int)called, NULL, NULL, 0);
+    }
 }
 
 static void stop_threads(struct emu_engine *engine)
 {
-    pthread_mutex_lock(&engine->lock);
     atomic_store(&engine->stop, true);
-    pthread_cond_broadcast(&engine->wake);
-    pthread_mutex_unlock(&engine->lock);
+    call_sleepers(engine, engine->num_threads);
     for (unsigned i = 0; i < engine->num_threads; i++) {
         pthread_join(engine->threads[i], NULL);
     }
@@ -93,7 +195,6 @@ doca_error_t emu_engine_create(unsigned threads, uint64_t spin_ns, emu_engine_ru
         return DOCA_ERROR_NO_MEMORY;
     }
     pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->wake, NULL);
     engine->spin_ns = spin_ns;
     engine->run = run;
     /* The application's signal handlers are not to run on threads that it does not know. */
@@ -120,22 +221,22 @@ void emu_engine_destroy(struct emu_engine *engine)
         return;
     }
     stop_threads(engine);
-    pthread_cond_destroy(&engine->wake);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
 }
 
 void emu_engine_submit(struct emu_engine *engine, struct emu_task_list tasks)
 {
-    bool many = tasks.first != tasks.last;
-    pthread_mutex_lock(&engine->lock);
-    emu_task_list_join(&engine->queue, &tasks);
-    atomic_store(&engine->work, true);
-    bool asleep = engine->sleepers != 0;
-    pthread_mutex_unlock(&engine->lock);
-    if (asleep && many) {
-        pthread_cond_broadcast(&engine->wake);
-    } else if (asleep) {
-        pthread_cond_signal(&engine->wake);
+    uint32_t count = 0;
+    for (struct doca_task *task = tasks.first, *next; task != NULL; task = next) {
+        struct doca_task *newest = atomic_load_explicit(&engine->inbox, memory_order_relaxed);
+        next = task->next;
+        do {
+            task->next = newest;
+        } while (!atomic_compare_exchange_weak(&engine->inbox, &newest, task));
+        count++;
+    }
+    if (count != 0) {
+        call_sleepers(engine, count);
     }
 }

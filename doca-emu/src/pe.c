@@ -43,9 +43,9 @@ doca_error_t doca_pe_destroy(struct doca_pe *pe)
 
 static void signal_locked(struct doca_pe *pe)
 {
-    if (pe->armed) {
+    if (atomic_load(&pe->armed)) {
         uint64_t one = 1;
-        pe->armed = false;
+        atomic_store(&pe->armed, false);
         atomic_store(&pe->signalled, true);
         (void)!write(pe->event_fd, &one, sizeof(one));
     }
@@ -60,11 +60,14 @@ static void unsignal_locked(struct doca_pe *pe)
 
 void emu_pe_complete(struct doca_pe *pe, struct doca_task *task)
 {
-    pthread_mutex_lock(&pe->lock);
-    emu_task_list_add(&pe->done, task);
-    atomic_fetch_add(&pe->num_done, 1);
-    signal_locked(pe);
-    pthread_mutex_unlock(&pe->lock);
+    struct doca_task *newest = atomic_load_explicit(&pe->done, memory_order_relaxed);
+    do {
+        task->next = newest;
+    } while (!atomic_compare_exchange_weak(&pe->done, &newest, task));
+    /* After the push, as arming looks at the stack after it has set the word. */
+    if (atomic_load(&pe->armed)) {
+        emu_pe_kick(pe);
+    }
 }
 
 void emu_pe_kick(struct doca_pe *pe)
@@ -85,51 +88,73 @@ static struct doca_ctx *find_ctx_that_can_idle(const struct doca_pe *pe)
 
 static bool pending(const struct doca_pe *pe)
 {
-    return pe->ready.first != NULL || atomic_load(&pe->num_done) != 0 || pe->num_events != 0 ||
-           find_ctx_that_can_idle(pe) != NULL;
+    return pe->ready.first != NULL || pe->taken.first != NULL || atomic_load(&pe->done) != NULL ||
+           pe->num_events != 0 || find_ctx_that_can_idle(pe) != NULL;
 }
 
-/* Takes the n-th completion out of the list, for the random-order fault. */
-static struct doca_task *take_nth_locked(struct emu_task_list *list, size_t n)
+/* A completion that is pushed before the word is set does not see it; we see the completion. */
+static void arm_locked(struct doca_pe *pe)
 {
-    struct doca_task *before = NULL;
-    struct doca_task *task = list->first;
-    for (; n > 0; n--) {
-        before = task;
-        task = task->next;
+    atomic_store(&pe->armed, true);
+    if (pending(pe)) {
+        signal_locked(pe);
     }
-    if (before == NULL) {
-        return emu_task_list_pop(list);
+}
+
+/* Moves what the engine threads have pushed to the end of the owner's list, oldest first. */
+static void empty_done(struct doca_pe *pe)
+{
+    if (atomic_load_explicit(&pe->done, memory_order_relaxed) == NULL) {
+        return;
     }
-    before->next = task->next;
-    if (list->last == task) {
-        list->last = before;
+    struct doca_task *newest = atomic_exchange_explicit(&pe->done, NULL, memory_order_acquire);
+    struct emu_task_list tasks = {NULL, newest};
+    while (newest != NULL) {
+        struct doca_task *before = newest->next;
+        newest->next = tasks.first;
+        tasks.first = newest;
+        newest = before;
     }
-    task->next = NULL;
+    emu_task_list_join(&pe->taken, &tasks);
+}
+
+/* Takes any completion out of the list, for the random-order fault. */
+static struct doca_task *take_random(struct doca_pe *pe, uint64_t seed)
+{
+    struct emu_task_list before = {NULL, NULL};
+    size_t count = 0;
+    for (const struct doca_task *task = pe->taken.first; task != NULL; task = task->next) {
+        count++;
+    }
+    if (count == 0) {
+        return NULL;
+    }
+    /* xorshift64 */
+    uint64_t x = pe->random != 0 ? pe->random : seed;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    pe->random = x;
+    for (size_t n = x % count; n > 0; n--) {
+        emu_task_list_add(&before, emu_task_list_pop(&pe->taken));
+    }
+    struct doca_task *task = emu_task_list_pop(&pe->taken);
+    emu_task_list_join(&before, &pe->taken);
+    pe->taken = before;
     return task;
 }
 
 static struct doca_task *take_done(struct doca_pe *pe)
 {
-    if (atomic_load_explicit(&pe->num_done, memory_order_acquire) == 0) {
-        return NULL;
-    }
-    pthread_mutex_lock(&pe->lock);
-    size_t index = 0;
     uint64_t seed = emu_fault_value(DOCA_EMU_FAULT_RANDOM_ORDER);
     if (seed != 0) {
-        /* xorshift64 */
-        uint64_t x = pe->random != 0 ? pe->random : seed;
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        pe->random = x;
-        index = x % atomic_load(&pe->num_done);
+        empty_done(pe);
+        return take_random(pe, seed);
     }
-    struct doca_task *task = take_nth_locked(&pe->done, index);
-    atomic_fetch_sub(&pe->num_done, 1);
-    pthread_mutex_unlock(&pe->lock);
-    return task;
+    if (pe->taken.first == NULL) {
+        empty_done(pe);
+    }
+    return emu_task_list_pop(&pe->taken);
 }
 
 /* The next task to report. Those that asked for cheap reports wait for one that did not. */
@@ -194,7 +219,7 @@ static void take_signal_back(struct doca_pe *pe)
     pthread_mutex_lock(&pe->lock);
     if (atomic_load(&pe->signalled) && !pending(pe)) {
         unsignal_locked(pe);
-        pe->armed = true;
+        arm_locked(pe);
     }
     pthread_mutex_unlock(&pe->lock);
 }
@@ -204,7 +229,7 @@ uint8_t doca_pe_progress(struct doca_pe *pe)
     if (pe == NULL) {
         return 0;
     }
-    if (atomic_exchange(&pe->busy, true)) {
+    if (atomic_exchange_explicit(&pe->busy, true, memory_order_acquire)) {
         emu_misuse("doca_pe_progress() inside of a callback, or by two threads at once");
         return 0;
     }
@@ -212,7 +237,7 @@ uint8_t doca_pe_progress(struct doca_pe *pe)
     if (!handled && atomic_load_explicit(&pe->signalled, memory_order_relaxed)) {
         take_signal_back(pe);
     }
-    atomic_store(&pe->busy, false);
+    atomic_store_explicit(&pe->busy, false, memory_order_release);
     return handled;
 }
 
@@ -233,7 +258,7 @@ doca_error_t doca_pe_clear_notification(struct doca_pe *pe, doca_notification_ha
     }
     pthread_mutex_lock(&pe->lock);
     unsignal_locked(pe);
-    pe->armed = false;
+    atomic_store(&pe->armed, false);
     pthread_mutex_unlock(&pe->lock);
     return DOCA_SUCCESS;
 }
@@ -245,10 +270,7 @@ doca_error_t doca_pe_request_notification(struct doca_pe *pe)
     }
     pthread_mutex_lock(&pe->lock);
     if (!atomic_load(&pe->signalled)) {
-        pe->armed = true;
-        if (pending(pe)) {
-            signal_locked(pe);
-        }
+        arm_locked(pe);
     }
     pthread_mutex_unlock(&pe->lock);
     return DOCA_SUCCESS;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pe.h - inside of the progress engine: a list of completed tasks that engine threads fill and the
- * owner thread empties, and an eventfd.
+/* pe.h - inside of the progress engine: a stack of completed tasks that engine threads push on and
+ * the owner thread takes as a whole, without a lock, and an eventfd, which the lock is for.
  * The eventfd is readable only while the engine was armed and something is pending: a completion
  * writes it when armed; a progress call that finds nothing takes the signal back and stays armed.
  * Thread: the owner's, but for emu_pe_complete(). */
@@ -20,11 +20,12 @@ struct doca_pe {
     EMU_ATOMIC(bool) busy;      /* inside of progress */
     int event_fd;
 
+    struct emu_task_list taken; /* from the stack, oldest first; owner only */
+
+    EMU_ATOMIC(struct doca_task *) done; /* the stack, newest first */
     pthread_mutex_t lock;
-    struct emu_task_list done;   /* under lock */
-    bool armed;                  /* under lock */
-    EMU_ATOMIC(size_t) num_done; /* written under lock, read without */
-    EMU_ATOMIC(bool) signalled;  /* event_fd is readable; written under lock */
+    EMU_ATOMIC(bool) armed;     /* written under lock, read without */
+    EMU_ATOMIC(bool) signalled; /* event_fd is readable; written under lock */
 };
 
 /* Any thread: the task is done, status is set. */

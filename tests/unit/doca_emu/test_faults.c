@@ -156,6 +156,36 @@ static void crash_kills_the_process_in_the_copy(void **state)
     peer_quit(&host);
 }
 
+/* Threads that poll for nothing fall asleep between any two tasks: none of 2000 submits may fail to
+ * wake one. */
+static void sleeping_engine_threads_are_always_woken(void **state)
+{
+    (void)state;
+    static const char *const threads[] = {"1", "3"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        struct doca_buf *src;
+        struct doca_buf *dst;
+        setenv("DOCA_EMU_ENGINE_THREADS", threads[i], 1);
+        setenv("DOCA_EMU_SPIN_NS", "0", 1);
+        rig_init(&rig, DPU_PCI, LEN, 2);
+        unsetenv("DOCA_EMU_ENGINE_THREADS");
+        unsetenv("DOCA_EMU_SPIN_NS");
+        assert_ok(doca_buf_inventory_buf_get_by_data(rig.inventory, rig.local, rig.mem, 64, &src));
+        assert_ok(
+            doca_buf_inventory_buf_get_by_addr(rig.inventory, rig.local, rig.mem + 64, 64, &dst));
+        for (unsigned round = 1; round <= 1000; round++) {
+            assert_ok(doca_buf_reset_data_len(dst));
+            rig_submit(rig_task(&rig, src, dst, round));
+            rig_wait(&rig, round);
+        }
+        assert_int_equal(rig.failed, 0);
+        assert_ok(doca_buf_dec_refcount(src, NULL));
+        assert_ok(doca_buf_dec_refcount(dst, NULL));
+        rig_fini(&rig);
+    }
+}
+
 static void several_engine_threads_complete_everything(void **state)
 {
     (void)state;
@@ -202,6 +232,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(delayed_completion_arrives, set_up, tear_down),
         cmocka_unit_test(unknown_fault_is_refused),
         cmocka_unit_test(crash_kills_the_process_in_the_copy),
+        cmocka_unit_test(sleeping_engine_threads_are_always_woken),
         cmocka_unit_test(several_engine_threads_complete_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

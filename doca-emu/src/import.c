@@ -241,20 +241,24 @@ bool emu_mmap_enter(struct doca_mmap *mmap)
     if (!emu_control_enter(&mmap->import.control)) {
         return false;
     }
-    bool gone = mmap->memory.kind == DOCA_EMU_MEMORY_SHARED
-                    ? emu_peer_gone(mmap->import.peer)
-                    : emu_peer_memory_gone(mmap->import.peer, mmap->base);
+    bool gone =
+        emu_peer_gone_lately(mmap->import.peer, mmap->memory.kind == DOCA_EMU_MEMORY_PROCESS_VM);
     if (gone) {
         emu_control_leave(&mmap->import.control);
     }
     return !gone;
 }
 
-void emu_mmap_leave(struct doca_mmap *mmap)
+bool emu_mmap_leave(struct doca_mmap *mmap)
 {
-    if (mmap->imported) {
-        emu_control_leave(&mmap->import.control);
+    if (!mmap->imported) {
+        return true;
     }
+    /* That the process still has its memory shows that it was its memory that was copied. */
+    bool good =
+        mmap->memory.kind == DOCA_EMU_MEMORY_SHARED || !emu_peer_memory_gone(mmap->import.peer);
+    emu_control_leave(&mmap->import.control);
+    return good;
 }
 
 bool emu_mmap_live(const struct doca_mmap *mmap)
@@ -269,14 +273,10 @@ uint8_t *emu_mmap_pointer(const struct doca_mmap *mmap, uint64_t addr)
 
 bool emu_mmap_read(const struct doca_mmap *mmap, void *to, uint64_t from, size_t len)
 {
-    /* That the process still has its memory afterwards shows that it was its memory that was
-     * read. */
-    return copy_vm(mmap->import.peer, from, to, len, false) &&
-           !emu_peer_memory_gone(mmap->import.peer, mmap->base);
+    return copy_vm(mmap->import.peer, from, to, len, false);
 }
 
 bool emu_mmap_write(const struct doca_mmap *mmap, uint64_t to, const void *from, size_t len)
 {
-    return copy_vm(mmap->import.peer, to, (void *)(uintptr_t)from, len, true) &&
-           !emu_peer_memory_gone(mmap->import.peer, mmap->base);
+    return copy_vm(mmap->import.peer, to, (void *)(uintptr_t)from, len, true);
 }

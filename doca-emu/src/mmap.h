@@ -74,10 +74,10 @@ void emu_mmap_drop_import(struct doca_mmap *mmap);
 EMU_INTERNAL bool emu_mmap_allows(const struct doca_mmap *mmap, const struct doca_dev *dev,
                                   uint64_t addr, uint64_t len, bool write);
 
-/* Brackets a copy that touches the mmap. False: revoked, or the exporter is gone; nothing to
- * leave. */
+/* Brackets a copy that touches the mmap. False of enter: revoked, or the exporter is gone; nothing
+ * to leave. False of leave: the exporter is gone, and it may have been before the copy. */
 EMU_INTERNAL bool emu_mmap_enter(struct doca_mmap *mmap);
-EMU_INTERNAL void emu_mmap_leave(struct doca_mmap *mmap);
+EMU_INTERNAL bool emu_mmap_leave(struct doca_mmap *mmap);
 
 /* Inside of the bracket, before each slice. */
 EMU_INTERNAL bool emu_mmap_live(const struct doca_mmap *mmap);

@@ -110,7 +110,7 @@ doca_error_t emu_peer_get(uint64_t id, struct emu_peer **peer_out)
     pthread_mutex_lock(&peers.lock);
     struct emu_peer *peer = peers.list;
     /* After an exec the id is still right, yet what we hold belongs to the old image. */
-    while (peer != NULL && (peer->id != id || emu_peer_memory_gone(peer, 0))) {
+    while (peer != NULL && (peer->id != id || emu_peer_memory_gone(peer))) {
         peer = peer->next;
     }
     if (peer != NULL) {
@@ -155,14 +155,29 @@ bool emu_peer_gone(const struct emu_peer *peer)
     return pidfd_ended(peer->pidfd);
 }
 
-bool emu_peer_memory_gone(const struct emu_peer *peer, uint64_t addr)
+bool emu_peer_memory_gone(const struct emu_peer *peer)
 {
     char byte;
     if (peer->mem_fd < 0) {
         return emu_peer_gone(peer);
     }
-    /* End of file means that the address space has no user left; an unmapped address is EIO. */
-    return pread(peer->mem_fd, &byte, 1, (off_t)addr) == 0;
+    /* End of file means that the address space has no user left; address 0, which is not mapped and
+     * so is told apart the fastest, is EIO. */
+    return pread(peer->mem_fd, &byte, 1, 0) == 0;
+}
+
+bool emu_peer_gone_lately(struct emu_peer *peer, bool memory)
+{
+    uint64_t now = emu_now_ns();
+    if (now - atomic_load_explicit(&peer->looked_ns, memory_order_relaxed) <= EMU_PEER_LOOK_NS) {
+        return false;
+    }
+    if (memory ? emu_peer_memory_gone(peer) : emu_peer_gone(peer)) {
+        return true;
+    }
+    /* The time before the question: what it answers is not newer. */
+    atomic_store_explicit(&peer->looked_ns, now, memory_order_relaxed);
+    return false;
 }
 
 int emu_peer_fetch_fd(const struct emu_peer *peer, int fd)

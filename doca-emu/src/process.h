@@ -7,6 +7,8 @@
 
 #include "emu.h"
 
+#include "atomics.h"
+
 #include <sys/types.h>
 
 /* The exporter as an importer sees it; one for all imports from that process. */
@@ -16,6 +18,7 @@ struct emu_peer {
     pid_t pid;
     int pidfd;  /* readable once the last thread of the process is gone */
     int mem_fd; /* /proc/PID/mem, tied to the address space, so that exec is noticed; or -1 */
+    EMU_ATOMIC(uint64_t) looked_ns; /* when the process was last found as it has to be */
     uint32_t refs;
 };
 
@@ -32,7 +35,13 @@ void emu_peer_put(struct emu_peer *peer);
 /* One system call each. gone: the process ended. memory_gone: it ended or replaced its image by
  * exec. */
 bool emu_peer_gone(const struct emu_peer *peer);
-bool emu_peer_memory_gone(const struct emu_peer *peer, uint64_t addr);
+bool emu_peer_memory_gone(const struct emu_peer *peer);
+
+/* Asks one of the two above, unless the answer was no EMU_PEER_LOOK_NS ago or later: a small copy
+ * takes hardly longer than the question, and an end in the middle of it can be missed anyway. The
+ * time is far below what a process takes to end, so who saw its end sees its copies fail. */
+#define EMU_PEER_LOOK_NS 20000u
+bool emu_peer_gone_lately(struct emu_peer *peer, bool memory);
 
 /* A file descriptor of ours for a descriptor of the peer's; -1 and errno on failure. */
 int emu_peer_fetch_fd(const struct emu_peer *peer, int fd);

@@ -132,8 +132,7 @@ static bool copy_piece(struct place *from, struct place *to, uint64_t len)
         to->left -= slice;
         len -= slice;
     }
-    emu_mmap_leave(remote);
-    return good;
+    return emu_mmap_leave(remote) && good;
 }
 
 static void seek_source(struct place *place)

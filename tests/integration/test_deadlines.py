@@ -14,6 +14,8 @@ from nixl_client import pattern
 from test_cancel import wait_until_stopped
 from test_faults import gauges, settles_to, statistics
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 EBUSY, EINPROGRESS, ENOTCONN, ETIMEDOUT = -16, -115, -107, -110
 

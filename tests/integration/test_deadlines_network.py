@@ -16,6 +16,8 @@ from relay import Relay
 from test_deadlines import ENOTCONN, ETIMEDOUT, LONG_SECONDS, stays, works
 from test_faults import gauges
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 LENGTH = 16 * MIB
 SLOW = {"SLICE_DELAY": 10000}  # 64 slices: a pull takes 0.6 s at least

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* counts.c - what a world has in use: bytes, files, descriptors, handles. See world.h. */
+/* counts.c - what a world has in use: bytes, files, handles. See world.h. */
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -163,19 +163,6 @@ uint64_t world_leased(const struct world *world)
         leased += len - bc_staging_free_len(staging, BC_LEASE_STREAM);
     }
     return leased;
-}
-
-uint32_t world_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    uint32_t count = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    (void)closedir(dir);
-    return count;
 }
 
 /* ---- what may be left ----------------------------------------------------------------------- */

@@ -59,21 +59,3 @@ void run_scenario(struct run *run)
     world_close(&world);
     WORLD_CHECK_EQUAL(world_descriptors(), descriptors);
 }
-
-uint64_t run_setting(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-
-    return text == NULL || text[0] == '\0' ? otherwise : strtoull(text, NULL, 0);
-}
-
-uint32_t run_slowness(void)
-{
-#if defined(__SANITIZE_THREAD__)
-    return 8;
-#elif defined(__SANITIZE_ADDRESS__)
-    return 4;
-#else
-    return 1;
-#endif
-}

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run.h - one run of the scenario in a world of its own, from its making to the proof that nothing is left;
- * and how much of a sweep is done.
- *
- * BLUECACHE_FAULT_RUNS=N    random runs of each store
- * BLUECACHE_FAULT_SEED=N    plays only this random run again
- * BLUECACHE_FAULT_FULL=1    every n of every sweep, not a sample of the long ones */
+/* run.h - one run of the scenario in a world of its own, from its making to the proof that nothing is left. */
 #ifndef BC_TEST_SWEEP_RUN_H
 #define BC_TEST_SWEEP_RUN_H
 
@@ -33,9 +28,5 @@ struct run {
 };
 
 void run_scenario(struct run *run);
-
-uint64_t run_setting(const char *name, uint64_t otherwise);
-/* 1, or more where a sanitizer makes everything slow: runs are divided by it. */
-uint32_t run_slowness(void);
 
 #endif

@@ -3,7 +3,6 @@
 #include "world.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,54 +15,15 @@
 #define CAPACITY     (64u << 20)
 #define IDLE_TURNS   3u
 #define STEP_NS      BC_NS_PER_MS
+#define BUSY_NS      (100 * BC_NS_PER_US)
 #define STEP_MAX_NS  (250 * BC_NS_PER_MS)
 #define REAL_WAIT_NS (200 * BC_NS_PER_US)
 #define SETTLE_TURNS 20000u
-#define LABEL_LEN    512
 
 const char *const world_twin_names[TWIN_COUNT] = {
     [TWIN_BACKEND] = "backend",     [TWIN_FILES] = "files", [TWIN_DMA] = "dma",
     [TWIN_TRANSPORT] = "transport", [TWIN_CLOCK] = "clock",
 };
-
-/* ---- failures ------------------------------------------------------------------------------- */
-
-static char label[LABEL_LEN] = "\n";
-
-static void aborted(int signal_number)
-{
-    (void)!write(STDERR_FILENO, label, strlen(label));
-    (void)signal(signal_number, SIG_DFL);
-    (void)raise(signal_number);
-}
-
-void world_label(const char *format, ...)
-{
-    static bool watched;
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(label, sizeof(label) - 1, format, args);
-    va_end(args);
-    (void)strcat(label, "\n");
-    if (!watched) {
-        (void)signal(SIGABRT, aborted);
-        watched = true;
-    }
-}
-
-void world_fail(const char *format, ...)
-{
-    char text[LABEL_LEN];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    print_error("%s%s\n", label, text);
-    fail();
-    abort();
-}
 
 /* ---- making and taking down ----------------------------------------------------------------- */
 
@@ -317,6 +277,8 @@ void world_turn(struct world *world)
     }
     if (done > 0) {
         world->idle = 0;
+        bc_clock_virtual_advance(&world->time,
+                                 BUSY_NS); /* so that deadlines come to the busy, too */
         return;
     }
     world->idle++;

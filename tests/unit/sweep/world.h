@@ -5,21 +5,16 @@
  *   sessions -[transport]- client           pipeline -[dma]- engine in plain memory
  *   everything -[clock]- virtual time       pipeline -[backend]- dram, or posix -[files]- io_uring
  *
- * Nothing happens by chance: time is virtual and passes only when nothing else can be done. Every wait is
- * bounded, in turns and in virtual time.
- * On a failure the label (scenario, twin, action, n, seed) is printed, also when the process aborts. */
+ * Nothing happens by chance: time is virtual, and passes a little with each turn,
+ * and fast when nothing else can be done. Every wait is
+ * bounded, in turns and in virtual time. */
 #ifndef BC_TEST_SWEEP_WORLD_H
 #define BC_TEST_SWEEP_WORLD_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "check.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "testlib/faulty_backend.h"
@@ -67,26 +62,6 @@ struct world {
     uint32_t idle;   /* turns in a row in which nothing was done */
 };
 
-/* What is being tried, for messages. */
-void world_label(const char *format, ...) BC_PRINTF(1, 2);
-/* Fails the test with the label and this sentence. */
-void world_fail(const char *format, ...) BC_PRINTF(1, 2) __attribute__((noreturn));
-#define WORLD_CHECK(condition)                                       \
-    do {                                                             \
-        if (!(condition)) {                                          \
-            world_fail("%s:%d: %s", __FILE__, __LINE__, #condition); \
-        }                                                            \
-    } while (0)
-#define WORLD_CHECK_EQUAL(left, right)                                                       \
-    do {                                                                                     \
-        long long left_value = (long long)(left);                                            \
-        long long right_value = (long long)(right);                                          \
-        if (left_value != right_value) {                                                     \
-            world_fail("%s:%d: %s is %lld, not %lld", __FILE__, __LINE__, #left, left_value, \
-                       right_value);                                                         \
-        }                                                                                    \
-    } while (0)
-
 /* A root that the process keeps for its worlds, empty; "" for a store without one. Removed by
  * world_remove_roots. */
 void world_make_root(const char *backend, char *root_out, size_t len);
@@ -124,6 +99,5 @@ uint64_t world_disk_bytes(const struct world *world, uint32_t *objects_out,
                           uint32_t *temporary_out);
 /* Waits until no session is left and all that they began has ended, then checks that nothing leaked. */
 void world_settle(struct world *world);
-uint32_t world_descriptors(void);
 
 #endif

@@ -93,63 +93,59 @@ static void overwrite(struct round *round, uint64_t request)
     round->spent_ns += thread_cpu_ns() - begin_ns;
 }
 
-static void run_one_by_one(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
-                           struct bc_subject_used *total)
+/* Returns what passed on the clock. */
+static uint64_t run_one_by_one(struct round *round, enum bc_op op, uint64_t first,
+                               uint64_t requests)
 {
-    for (uint64_t i = first; i < first + requests; i++) {
-        struct bc_subject_used begin = bc_subject_now(round->subject);
+    uint64_t total_ns = 0;
 
-        bc_subject_finish(
-            bc_subject_submit(round->subject, op, &round->entries[i * round->count], round->count));
-        bc_subject_add_since(total, round->subject, &begin);
+    for (uint64_t i = first; i < first + requests; i++) {
+        uint64_t begin_ns = bc_harness_now_ns();
+        struct bc_request *request =
+            bc_subject_submit(round->subject, op, &round->entries[i * round->count], round->count);
+
+        bc_subject_finish(request);
+        total_ns += bc_harness_now_ns() - begin_ns;
         if (op == BC_PUSH) {
             overwrite(round, i);
         }
     }
+    return total_ns;
 }
 
-static void end_oldest(struct round *round, struct bc_request **flying, enum bc_op op,
-                       uint64_t first, uint64_t request)
-{
-    bc_subject_finish(flying[request % round->window]);
-    if (op == BC_PUSH) {
-        overwrite(round, first + request);
-    }
-}
-
-static void run_overlapped(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
-                           struct bc_subject_used *total)
+static uint64_t run_overlapped(struct round *round, enum bc_op op, uint64_t first,
+                               uint64_t requests)
 {
     struct bc_request *flying[WINDOW_MAX];
     uint64_t done = 0;
-    uint64_t spent_ns = round->spent_ns;
-    struct bc_subject_used begin = bc_subject_now(round->subject);
+    uint64_t begin_ns = bc_harness_now_ns();
 
-    for (uint64_t i = 0; i < requests; i++) {
-        if (i - done == round->window) {
-            end_oldest(round, flying, op, first, done++);
+    for (uint64_t i = 0; i < requests + round->window; i++) {
+        if (i >= round->window && done < requests) {
+            bc_subject_finish(flying[done % round->window]);
+            if (op == BC_PUSH) {
+                overwrite(round, first + done);
+            }
+            done++;
         }
-        flying[i % round->window] = bc_subject_submit(
-            round->subject, op, &round->entries[(first + i) * round->count], round->count);
+        if (i < requests) {
+            flying[i % round->window] = bc_subject_submit(
+                round->subject, op, &round->entries[(first + i) * round->count], round->count);
+        }
     }
-    while (done < requests) {
-        end_oldest(round, flying, op, first, done++);
-    }
-    bc_subject_add_since(total, round->subject, &begin);
-    total->cpu_ns -= round->spent_ns - spent_ns;
+    return bc_harness_now_ns() - begin_ns;
 }
 
 static void run(struct round *round, enum bc_op op, uint64_t first, uint64_t requests,
                 struct bc_subject_used *total)
 {
-    uint64_t device_bytes = bc_subject_device_bytes(round->subject);
+    uint64_t spent_ns = round->spent_ns;
+    struct bc_subject_used begin = bc_subject_now(round->subject);
 
-    if (round->window == 1) {
-        run_one_by_one(round, op, first, requests, total);
-    } else {
-        run_overlapped(round, op, first, requests, total);
-    }
-    total->device_bytes += bc_subject_device_bytes(round->subject) - device_bytes;
+    total->ns += round->window == 1 ? run_one_by_one(round, op, first, requests)
+                                    : run_overlapped(round, op, first, requests);
+    bc_subject_add_since(total, round->subject, &begin);
+    total->cpu_ns -= round->spent_ns - spent_ns;
 }
 
 /* ---- round ---------------------------------------------------------------------------------- */

@@ -19,6 +19,8 @@ import report
 from part_dram import measure_dram, measure_huge
 from part_latency import measure_latency
 from part_posix import BATCH, WINDOW, measure_posix
+from part_scale import measure_idle, measure_index
+from part_sizes import measure_sizes
 from programs import Failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -26,8 +28,9 @@ ROOT = os.path.dirname(HERE)
 FORMAT = 1
 RING_MIN = 64 << 20  # one request of the largest shape
 MEMORY_FACTOR = 12   # rings that are in memory at the same time, and a little
-PARTS = {"dram": measure_dram, "huge": measure_huge, "posix": measure_posix, "latency": measure_latency}
-ORDER = ("dram", "huge", "emulation", "posix", "latency", "cpu")  # of the rows
+PARTS = {"dram": measure_dram, "huge": measure_huge, "posix": measure_posix, "latency": measure_latency,
+         "idle": measure_idle, "index": measure_index, "sizes": measure_sizes}
+ORDER = ("dram", "huge", "emulation", "posix", "latency", "idle", "index", "cpu")  # of the rows
 
 
 def size(text):
@@ -58,7 +61,10 @@ def parse_options(arguments):
                         help="memory through which the requests go (default: 512M)")
     parser.add_argument("--bytes", type=size, metavar="SIZE", help="of the posix part (default: 4G, quick: 1G)")
     parser.add_argument("--pulls", type=int, metavar="N",
-                        help="pulls of each turn of the latency part (default: 4000, quick: 1000)")
+                        help="pulls of each turn of the parts latency and idle (default: 4000, quick: 1000)")
+    parser.add_argument("--objects", type=int, metavar="N",
+                        help="objects of the index part (default: 1000000, quick: 100000)")
+    parser.add_argument("--index-posix", action="store_true", help="the index part also with posix")
     parser.add_argument("--depth", type=int, default=8, metavar="N",
                         help="DMA tasks in flight, of the agent and the bare loop; and fio's (default: 8)")
     parser.add_argument("--nixl-queue", default="default", choices=("default", "aio", "uring", "posixaio"),
@@ -71,6 +77,7 @@ def parse_options(arguments):
     options.pairs = options.pairs or (5 if options.quick else 7)
     options.bytes = options.bytes or (1 << 30 if options.quick else 4 << 30)
     options.pulls = options.pulls or (1000 if options.quick else 4000)
+    options.objects = options.objects or (100_000 if options.quick else 1_000_000)
     options.root = os.path.abspath(options.root or options.build)
     check_options(parser, options)
     return options
@@ -87,8 +94,8 @@ def check_options(parser, options):
             parser.error("--ring must be 128M or more for the posix part")
         if os.path.isdir(options.root) and shutil.disk_usage(options.root).free < 3 * options.bytes:
             parser.error("--root: %s has less than three times --bytes free" % options.root)
-    if min(options.pairs, options.pulls, options.depth) < 1:
-        parser.error("--pairs, --pulls and --depth must be at least 1")
+    if min(options.pairs, options.pulls, options.depth, options.objects) < 1:
+        parser.error("--pairs, --pulls, --depth and --objects must be at least 1")
     if not os.path.isdir(options.root):
         parser.error("--root: %s is not a directory" % options.root)
     for name in ("dpu-agent/dpu_dma_copy", "bench/push_pull", "bench/emu_loop"):
@@ -170,7 +177,7 @@ def main(arguments=None):
         "note": report.NOTE,
         "machine": known,
         "settings": {name: getattr(options, name) for name in
-                     ("quick", "only", "pairs", "ring", "bytes", "pulls", "depth", "nixl_queue")},
+                     ("quick", "only", "pairs", "ring", "bytes", "pulls", "objects", "depth", "nixl_queue")},
         "rows": bench.rows,
         "skipped": bench.skipped,
         "failures": failures,

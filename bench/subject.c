@@ -64,25 +64,7 @@ void bc_subject_finish(struct bc_request *request)
     (void)bc_request_free(request);
 }
 
-struct bc_subject_used bc_subject_now(const struct bc_subject *subject)
-{
-    return (struct bc_subject_used){.cpu_ns = bc_harness_cpu_ns(),
-                                    .agent_cpu_ns = bc_harness_cpu_of_ns(subject->agent),
-                                    .ns = bc_harness_now_ns()};
-}
-
-void bc_subject_add_since(struct bc_subject_used *total, const struct bc_subject *subject,
-                          const struct bc_subject_used *begin)
-{
-    uint64_t end_ns = bc_harness_now_ns();
-    struct bc_subject_used end = bc_subject_now(subject);
-
-    total->ns += end_ns - begin->ns;
-    total->cpu_ns += end.cpu_ns - begin->cpu_ns;
-    total->agent_cpu_ns += end.agent_cpu_ns - begin->agent_cpu_ns;
-}
-
-uint64_t bc_subject_device_bytes(const struct bc_subject *subject)
+static uint64_t device_bytes(const struct bc_subject *subject)
 {
     uint64_t sectors_read = 0;
     uint64_t sectors_written = 0;
@@ -97,4 +79,21 @@ uint64_t bc_subject_device_bytes(const struct bc_subject *subject)
         (void)fclose(file);
     }
     return (sectors_read + sectors_written) * SECTOR;
+}
+
+struct bc_subject_used bc_subject_now(const struct bc_subject *subject)
+{
+    return (struct bc_subject_used){.cpu_ns = bc_harness_cpu_ns(),
+                                    .agent_cpu_ns = bc_harness_cpu_of_ns(subject->agent),
+                                    .device_bytes = device_bytes(subject)};
+}
+
+void bc_subject_add_since(struct bc_subject_used *total, const struct bc_subject *subject,
+                          const struct bc_subject_used *begin)
+{
+    struct bc_subject_used end = bc_subject_now(subject);
+
+    total->cpu_ns += end.cpu_ns - begin->cpu_ns;
+    total->agent_cpu_ns += end.agent_cpu_ns - begin->agent_cpu_ns;
+    total->device_bytes += end.device_bytes - begin->device_bytes;
 }

@@ -27,7 +27,7 @@ struct bc_subject {
 
 /* What some requests took. */
 struct bc_subject_used {
-    uint64_t ns;
+    uint64_t ns;     /* on the clock; who asks for them knows when it ran */
     uint64_t cpu_ns; /* of this process */
     uint64_t agent_cpu_ns;
     uint64_t device_bytes; /* read and written; 0 when there is no device */
@@ -41,12 +41,10 @@ struct bc_request *bc_subject_submit(struct bc_subject *subject, enum bc_op op,
 /* Sleeps until the request ended; it must have ended well. */
 void bc_subject_finish(struct bc_request *request);
 
-/* The clocks now, and what has passed on them since then, added to `total`. */
+/* Everything but `ns`: as it stands now, and what was added since then. */
 struct bc_subject_used bc_subject_now(const struct bc_subject *subject);
 void bc_subject_add_since(struct bc_subject_used *total, const struct bc_subject *subject,
                           const struct bc_subject_used *begin);
-/* Bytes that the device has read and written since the machine started. */
-uint64_t bc_subject_device_bytes(const struct bc_subject *subject);
 
 /* Commands `latency` and `load` (push_pull.c tells what they are), in latency.c. */
 void bc_latency_run(struct bc_subject *subject, const char *line);

@@ -21,6 +21,8 @@
 #ifndef BC_BACKEND_POSIX_H
 #define BC_BACKEND_POSIX_H
 
+#include <errno.h>
+
 #include <pthread.h>
 
 #include "backend/internal.h"
@@ -396,6 +398,15 @@ void bc_posix_drop(struct posix *posix, struct posix_object *object, int error, 
 bool bc_posix_error_is_lasting(int error);
 /* Counts a failed operation; the first one is logged. */
 void bc_posix_io_error(struct posix *posix, const char *what, const char *path, int error);
+/* What the caller of a put hears of a failed file operation: that a file or a folder is not there,
+ * or not to be written, does not mean that an object was not found, or a client not allowed. */
+static inline int bc_posix_put_error(int error)
+{
+    bool passed_on =
+        error == -ENOSPC || error == -EDQUOT || error == -ENOMEM || error == -ECANCELED;
+
+    return passed_on ? error : -EIO;
+}
 
 /* ---- posix_name.c ---- */
 

@@ -227,7 +227,7 @@ static void rename_done(struct bc_file_req *req, int64_t result)
     }
     if (!failed_for_space(posix, put, result)) {
         bc_posix_io_error(posix, "rename", put->path, (int)result);
-        bc_posix_put_clean(posix, put, (int)result);
+        bc_posix_put_clean(posix, put, bc_posix_put_error((int)result));
     }
 }
 
@@ -245,7 +245,7 @@ static void footer_done(struct bc_file_req *req, int64_t result)
         int error = result >= 0 ? -EIO : (int)result;
 
         bc_posix_io_error(posix, "write", put->tmp_path, error);
-        bc_posix_put_clean(posix, put, error);
+        bc_posix_put_clean(posix, put, bc_posix_put_error(error));
     }
 }
 

@@ -91,8 +91,8 @@ static void open_done(struct bc_file_req *req, int64_t result)
     put->opening = false;
     put->retry.count = 0;
     if (result < 0) {
-        put->error = (int)result;
-        bc_posix_io_error(posix, "create", put->tmp_path, put->error);
+        put->error = bc_posix_put_error((int)result);
+        bc_posix_io_error(posix, "create", put->tmp_path, (int)result);
     } else {
         put->fd = (int)result;
         put->exists = true;
@@ -302,7 +302,7 @@ static void write_done(struct bc_file_req *req, int64_t result)
         result = -EIO; /* a write that stops short without a reason */
     }
     bc_posix_io_error(posix, "write", io->put->tmp_path, (int)result);
-    io_end(posix, io, (int)result);
+    io_end(posix, io, bc_posix_put_error((int)result));
 }
 
 static void io_write(struct posix *posix, struct posix_io *io)

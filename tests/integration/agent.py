@@ -20,6 +20,10 @@ STOP_SECONDS = 30
 ADDRESS = re.compile(r"listening on (\S+:\d+)")
 
 
+class AgentEnded(AssertionError):
+    """It ended before it listened. The log says why."""
+
+
 class Agent:
     """One life after another of an agent with the same store and, once known, the same port."""
 
@@ -68,7 +72,7 @@ class Agent:
                 status, self.process = self.process.returncode, None
                 if self.address and "Address already in use" in text and time.monotonic() < deadline:
                     return False
-                raise AssertionError("the agent did not start: it ended with status %d" % status)
+                raise AgentEnded("the agent did not start: it ended with status %d" % status)
             assert time.monotonic() < deadline, "the agent does not listen after %d s" % START_SECONDS
             time.sleep(0.01)
 

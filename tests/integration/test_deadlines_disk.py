@@ -3,7 +3,6 @@
 kernel, where no signal reaches them, until it is thawed."""
 
 import signal
-import subprocess
 import time
 
 import pytest
@@ -11,51 +10,13 @@ import pytest
 import wire
 from bluecache_client import (CANCELLED, DISCONNECTED, OK, PULL, PUSH, TIMED_OUT, Client, until)
 from nixl_client import pattern
+from small_disk import disk  # noqa: F401 (a fixture)
 from test_deadlines import LONG_SECONDS, stays, works
 from test_faults import GAUGES, files_below, gauges, settles_to, statistics
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
-IMAGE_BYTES = 96 * MIB
-
-
-def command(*arguments):
-    try:
-        return subprocess.run(arguments, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        pytest.skip("there is no program %s here" % error.filename)
-
-
-class Disk:
-    def __init__(self, path):
-        self.path = path
-
-    def freeze(self):
-        command("fsfreeze", "-f", self.path).check_returncode()
-
-    def thaw(self):
-        return command("fsfreeze", "-u", self.path).returncode == 0
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """Mounted where the agent called "agent" has its store; thawed before anything else is cleaned up."""
-    image, path = tmp_path / "image", tmp_path / "agent" / "store"
-    path.mkdir(parents=True)
-    with open(image, "wb") as file:
-        file.truncate(IMAGE_BYTES)
-    made = command("mkfs.ext4", "-q", "-E", "root_owner", str(image))
-    if made.returncode != 0:
-        pytest.skip("a file system cannot be made here: " + made.stderr.strip())
-    mounted = command("mount", "-o", "loop", str(image), str(path))
-    if mounted.returncode != 0:
-        pytest.skip("a loop device cannot be mounted here: " + mounted.stderr.strip())
-    disk = Disk(str(path))
-    (path / "lost+found").rmdir()
-    try:
-        yield disk
-    finally:
-        disk.thaw()
-        command("umount", "-l", str(path))
 
 
 @pytest.fixture

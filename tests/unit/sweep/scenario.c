@@ -87,6 +87,18 @@ static bool may_drop(const struct scenario *scenario)
            world_struck(world, TWIN_FILES, BC_FAULT_VANISH) > 0;
 }
 
+/* Where a disk failed more than once, one of the failures may have been the unlink of an object that was
+ * dropped: it is a miss from then on, to a removal too, but back after a restart. */
+static bool may_come_back(const struct scenario *scenario)
+{
+    const struct world *world = scenario->world;
+
+    return world_struck(world, TWIN_FILES, BC_FAULT_VANISH) > 0 ||
+           world_struck(world, TWIN_FILES, BC_FAULT_FAIL) +
+                   world_struck(world, TWIN_FILES, BC_FAULT_SHORT) >
+               1;
+}
+
 /* Bits that may be wrong in what is pulled: those that the engine itself got wrong, between the check
  * and the client's memory or before the checksum was made. Nobody can notice these. */
 static uint64_t bits_allowed(const struct scenario *scenario)
@@ -404,9 +416,9 @@ static bool remove_keys(struct scenario *scenario, struct client *client, uint32
             *possible |= ABSENT;
         } else if (status == BC_STATUS_OK || status == BC_STATUS_NOT_FOUND) {
             WORLD_CHECK(status == BC_STATUS_OK || (*possible & ABSENT) != 0 || may_drop(scenario));
-            /* A miss promises nothing of what a push that failed left on a disk that died. */
-            bool dead = world_struck(scenario->world, TWIN_FILES, BC_FAULT_VANISH) > 0;
-            *possible = status == BC_STATUS_NOT_FOUND && dead ? *possible | ABSENT : ABSENT;
+            *possible = status == BC_STATUS_NOT_FOUND && may_come_back(scenario)
+                            ? *possible | ABSENT
+                            : ABSENT;
         } else {
             failed(scenario, status, "a removal", places[i]);
             *possible |= ABSENT;

@@ -159,6 +159,17 @@ static void emulation(void)
     put_text("devices", 0, '\n', devices); /* all of it is the table */
 }
 
+/* Connect, register, push, pull, query, remove, unregister; then two clients in turns (hostile.h). */
+static void sessions(void)
+{
+    static const uint8_t one[] = {0, 0, 0, 20, 0, 0,  0, 0, 0, 0, 1, 20, 0, 0, 4, 0, 0, 0,
+                                  0, 0, 0, 1,  0, 20, 1, 0, 0, 4, 0, 0,  0, 0, 0, 4, 0, 20};
+    static const uint8_t two[] = {0, 1, 200, 7, 0, 8, 20, 20, 9, 1, 9, 20, 20, 201, 6, 1};
+
+    put("session", 0, 0, one, sizeof(one));
+    put("session", 1, 1, two, sizeof(two));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -175,5 +186,6 @@ int main(int argc, char **argv)
     texts();
     blocks();
     emulation();
+    sessions();
     return EXIT_SUCCESS;
 }

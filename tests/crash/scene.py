@@ -111,8 +111,11 @@ class Scene:
             self.agent.kill()
 
     def logs(self):
-        return [(path.name, "\n".join(line for line in path.read_text(errors="replace").splitlines()[-500:]
-                                      if "client wire" not in line)) for path in sorted(self.folder.glob("*.log"))]
+        logs = []
+        for path in sorted(self.folder.glob("*.log")):
+            lines = [line for line in path.read_text(errors="replace").splitlines() if "client wire" not in line]
+            logs.append((path.name, "\n".join(lines[-100:])))
+        return logs
 
     def _child(self, function, *arguments):
         return Child(function, arguments, environment(self.world, self.agent),

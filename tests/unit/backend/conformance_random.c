@@ -429,13 +429,19 @@ static void play_seed(uint64_t seed, uint32_t workers, uint64_t capacity)
         (void)bed_remove(&world.bed, &world.keys[i]);
     }
     bed_settle(&world.bed);
-    assert_int_equal(bed_metric(&world.bed, "used_bytes"), 0);
     assert_int_equal(bed_metric(&world.bed, "objects"), 0);
     assert_int_equal(bed_metric(&world.bed, "checksum_errors_total"), 0);
     assert_int_equal(bed_metric(&world.bed, "io_errors_total"), 0);
     assert_int_equal(bed_leased(&world.bed), 0);
-    assert_int_equal(bed_disk_bytes(&world.bed, &objects, &temporary), 0);
-    assert_int_equal(objects + temporary, 0);
+    /* Files of evicted objects may wait to be written anew. */
+    assert_int_equal(bed_metric(&world.bed, "used_bytes"),
+                     bed_disk_bytes(&world.bed, &objects, &temporary));
+    assert_int_equal(objects, 0);
+    assert_int_equal(temporary,
+                     conformance_persistent() ? bed_metric(&world.bed, "spare_files") : 0);
+    if (temporary == 0) {
+        assert_int_equal(bed_metric(&world.bed, "used_bytes"), 0);
+    }
     bed_end(&world.bed);
 }
 

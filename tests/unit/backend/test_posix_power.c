@@ -6,7 +6,7 @@
  *
  * BLUECACHE_POWER_CUTS: how many cuts. BLUECACHE_POWER_SEED: of the first; each next one has the
  * next seed. A failure names its seed. */
-#include "bed.h"
+#include "power_keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,43 +24,20 @@
 enum {
     KEYS = 12,
     ACTORS = 5,
-    MAYBE_MAX = 128,
     CUTS = 300,
     CUTS_OF_A_STORE = 10,
     STEPS_MAX = 100000000,
-};
-
-struct content {
-    bool present;
-    uint64_t size;
-    uint64_t seed;
-};
-
-/* Something that was done, or at least begun, since the last flush. */
-struct event {
-    struct content content; /* what the key shows after it */
-    uint64_t ended;         /* stamp; 0: not, as far as anybody knows */
-    bool failed;            /* and never took place */
-};
-
-struct key_state {
-    struct bc_object_key key;
-    char text[16];
-    struct content safe; /* at the last flush */
-    struct event maybe[MAYBE_MAX];
-    uint32_t maybe_count;
-    bool busy;
 };
 
 enum actor_kind { ACTOR_NONE = 0, ACTOR_PUT, ACTOR_REMOVE, ACTOR_GET, ACTOR_FLUSH };
 
 struct actor {
     enum actor_kind kind;
-    struct key_state *key;
+    struct power_key *key;
     struct bc_backend *backend;
     bool waiting; /* for a callback */
     bool ending;  /* the put failed */
-    struct content content;
+    struct power_content content;
     uint64_t next;
     uint64_t stamp;
     struct bc_put *put;
@@ -76,7 +53,7 @@ struct actor {
 static struct {
     struct bed bed;
     struct bc_power *power;
-    struct key_state keys[KEYS];
+    struct power_key keys[KEYS];
     struct actor actors[ACTORS];
     uint64_t random;
     uint64_t seed; /* of this cut */
@@ -122,55 +99,6 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
         }                                                                  \
     } while (0)
 
-/* ---- what a key may show ---- */
-
-static struct content latest(const struct key_state *key)
-{
-    struct content content = key->safe;
-
-    for (uint32_t i = 0; i < key->maybe_count; i++) {
-        content = key->maybe[i].failed ? content : key->maybe[i].content;
-    }
-    return content;
-}
-
-static void begin_event(struct key_state *key, struct content content)
-{
-    assert_true(key->maybe_count < MAYBE_MAX);
-    key->maybe[key->maybe_count++] = (struct event){.content = content};
-}
-
-/* All that had ended when the flush was called is safe; one operation of a key at a time. */
-static void flushed(uint64_t called)
-{
-    world.seen_flushes++;
-    for (uint32_t k = 0; k < KEYS; k++) {
-        struct key_state *key = &world.keys[k];
-        uint32_t kept = 0;
-
-        for (uint32_t i = 0; i < key->maybe_count; i++) {
-            const struct event *event = &key->maybe[i];
-
-            if (event->ended == 0 || event->ended > called) {
-                key->maybe[kept++] = *event;
-            } else if (!event->failed) {
-                key->safe = event->content;
-            }
-        }
-        key->maybe_count = kept;
-    }
-}
-
-static bool touched(const struct key_state *key)
-{
-    for (uint32_t i = 0; i < key->maybe_count; i++) {
-        if (!key->maybe[i].failed) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- actors ---- */
 
 static void rest(struct actor *actor)
@@ -189,16 +117,8 @@ static void expect(int result)
 
 static void event_ended(struct actor *actor, int result, bool took_place)
 {
-    struct key_state *key = actor->key;
-
-    for (uint32_t i = 0; i < key->maybe_count; i++) {
-        if (key->maybe[i].content.seed == actor->content.seed) {
-            key->maybe[i].ended = ++world.stamp;
-            key->maybe[i].failed = result != 0 && !took_place;
-            return;
-        }
-    }
-    check(false, "an event is lost\n");
+    check(power_key_end(actor->key, actor->content.seed, ++world.stamp, result != 0 && !took_place),
+          "an event is lost\n");
 }
 
 static void committed(struct bc_batch_op *op, int result)
@@ -238,7 +158,8 @@ static void flush_done(struct bc_batch_op *op, int result)
 
     expect(result);
     if (result == 0) {
-        flushed(actor->stamp);
+        world.seen_flushes++;
+        power_keys_flushed(world.keys, KEYS, actor->stamp);
     }
     rest(actor);
 }
@@ -246,13 +167,13 @@ static void flush_done(struct bc_batch_op *op, int result)
 static void get_opened(struct bc_open_op *op, int result)
 {
     struct actor *actor = BC_CONTAINER_OF(op, struct actor, open_op);
-    struct content now = latest(actor->key);
+    struct power_content now = power_key_latest(actor->key);
 
     if (result != 0) {
         check(result == -ENOENT || bc_power_failed(world.power), "a get ended with %d\n", result);
         check(result != -ENOENT || !now.present || world.tight || bc_power_failed(world.power),
               "%s of %llu bytes is gone, touched %d\n", actor->key->text,
-              (unsigned long long)now.size, touched(actor->key));
+              (unsigned long long)now.size, power_key_touched(actor->key));
         rest(actor);
         return;
     }
@@ -312,7 +233,7 @@ static void put_step(struct actor *actor)
         actor->waiting = true;
         ops->put_chunk(actor->put, &actor->put_op);
     } else {
-        begin_event(actor->key, actor->content);
+        power_key_begin(actor->key, actor->content);
         actor->batch_op = (struct bc_batch_op){.done = committed};
         actor->waiting = true;
         ops->put_commit(actor->put, &actor->batch_op);
@@ -321,7 +242,7 @@ static void put_step(struct actor *actor)
 
 static void remove_step(struct actor *actor)
 {
-    begin_event(actor->key, actor->content);
+    power_key_begin(actor->key, actor->content);
     actor->batch_op = (struct bc_batch_op){
         .keys = &actor->key->key, .results = &actor->result, .count = 1, .done = removed};
     actor->waiting = true;
@@ -384,20 +305,20 @@ static void give_work(struct actor *actor)
 {
     static const uint64_t sizes[] = {0, 1, 4096, 5000, 65536, 70000, 200000, 400000, 1048581};
     uint64_t choice = draw(100);
-    struct key_state *key = &world.keys[draw(KEYS)];
+    struct power_key *key = &world.keys[draw(KEYS)];
 
     if (choice < 8) {
         actor->kind = ACTOR_FLUSH;
         actor->backend = world.bed.workers[draw(world.bed.options.workers)].backend;
         return;
     }
-    if (key->busy || key->maybe_count >= MAYBE_MAX / 4) {
+    if (key->busy || key->maybe_count >= POWER_MAYBE_MAX / 4) {
         return;
     }
     key->busy = true;
     actor->key = key;
     actor->backend = bed_worker_of(&world.bed, &key->key)->backend;
-    actor->content = (struct content){.seed = ++world.contents};
+    actor->content = (struct power_content){.seed = ++world.contents};
     if (choice < 65) {
         actor->kind = ACTOR_PUT;
         actor->content.present = true;
@@ -439,9 +360,9 @@ static void run(uint64_t count)
 /* ---- after it ---- */
 
 /* Whose bytes are there: the content that the key shows, -EBADMSG when it was torn. */
-static int shown(struct key_state *key, struct content *content_out)
+static int shown(struct power_key *key, struct power_content *content_out)
 {
-    struct content candidates[MAYBE_MAX + 1];
+    struct power_content candidates[POWER_MAYBE_MAX + 1];
     struct bc_object_result result;
     uint32_t count = 0;
     int rc;
@@ -474,14 +395,14 @@ static int shown(struct key_state *key, struct content *content_out)
     return -EILSEQ;
 }
 
-static void check_key(struct key_state *key, uint64_t *torn_out)
+static void check_key(struct power_key *key, uint64_t *torn_out)
 {
-    struct content found = {.present = false};
-    struct content safe = key->safe;
+    struct power_content found = {.present = false};
+    struct power_content safe = key->safe;
     int rc = shown(key, &found);
 
     check(rc == 0 || rc == -ENOENT || rc == -EBADMSG, "%s: %d\n", key->text, rc);
-    if (!touched(key)) {
+    if (!power_key_touched(key)) {
         if (safe.present) {
             check(rc == 0 || (rc == -ENOENT && world.tight), "%s was flushed, and ends with %d\n",
                   key->text, rc);
@@ -506,7 +427,7 @@ static void check_key(struct key_state *key, uint64_t *torn_out)
         key->maybe_count = 0;
     } else {
         /* Dropped, or evicted when the store was opened: that was not flushed. */
-        begin_event(key, found);
+        power_key_begin(key, found);
         for (uint32_t i = 0; i < key->maybe_count; i++) {
             key->maybe[i].ended = ++world.stamp;
         }
@@ -564,7 +485,7 @@ static void make_store(uint64_t seed)
     bed_make(&world.bed, &options);
     world.power = bc_power_create(world.bed.root, seed);
     for (uint32_t i = 0; i < KEYS; i++) {
-        struct key_state *key = &world.keys[i];
+        struct power_key *key = &world.keys[i];
 
         (void)snprintf(key->text, sizeof(key->text), "key %u", i);
         key->key = bed_key(key->text);

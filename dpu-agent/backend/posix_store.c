@@ -125,7 +125,8 @@ static bool lock_is_ours(int root_fd)
     char text[sizeof(LOCK_TEXT)] = "";
     ssize_t got = read_start(root_fd, BC_POSIX_LOCK_NAME, text, sizeof(text) - 1);
 
-    return got == (ssize_t)sizeof(LOCK_TEXT) - 1 && memcmp(text, LOCK_TEXT, (size_t)got) == 0;
+    /* Empty, or zeros: we, or the machine, died before its text was written. */
+    return got >= 0 && (text[0] == '\0' || strcmp(text, LOCK_TEXT) == 0);
 }
 
 /* A directory without a store record. */
@@ -259,6 +260,17 @@ static int lock(struct posix_store *store, struct bc_options_error *error)
     return rc == 0 ? 0
                    : sentence(error, rc, "posix: cannot write %.200s/%s: %s.", store->root,
                               BC_POSIX_LOCK_NAME, strerror(-rc));
+}
+
+/* Before a format goes on: without the lock, what it leaves when the power fails would be somebody
+ * else's. */
+static int flush_lock(const struct posix_store *store, struct bc_options_error *error)
+{
+    if (fsync(store->lock_fd) != 0 || fsync(store->root_fd) != 0) {
+        return sentence(error, -errno, "posix: cannot flush %.200s/%s: %s.", store->root,
+                        BC_POSIX_LOCK_NAME, strerror(errno));
+    }
+    return 0;
 }
 
 static int make_dir(const struct posix_store *store, const char *name,
@@ -417,7 +429,10 @@ int bc_posix_open_store(const char *root, bool format, uint32_t workers,
     if (rc >= 0) {
         bool fresh = rc == VERDICT_FORMAT;
 
-        rc = make_dirs(store, error_out);
+        rc = fresh ? flush_lock(store, error_out) : 0;
+        if (rc == 0) {
+            rc = make_dirs(store, error_out);
+        }
         if (rc == 0 && fresh) {
             rc = write_record(store);
             if (rc != 0) {

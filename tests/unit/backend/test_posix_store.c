@@ -172,6 +172,24 @@ static void an_interrupted_format_is_taken_up(void **state)
     bed_destroy(&bed);
 }
 
+/* Killed, or without power, before it could write into the lock that it had made. */
+static void a_format_that_ended_at_its_lock_is_taken_up(void **state)
+{
+    static const uint8_t zeros[16];
+    struct bed_options options = posix_options(1);
+    struct bc_options_error error;
+    struct bed bed;
+
+    (void)state;
+    for (size_t len = 0; len <= sizeof(zeros); len += sizeof(zeros)) {
+        bed_make(&bed, &options);
+        write_file(&bed, "LOCK", zeros, len);
+        assert_int_equal(open_store(&bed, false, &error), 0);
+        assert_true(exists(&bed, "bluecache.store"));
+        bed_destroy(&bed);
+    }
+}
+
 static void other_versions_and_damage_are_told(void **state)
 {
     struct bed_options options = posix_options(1);
@@ -538,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_directory_of_others_is_left_alone),
         cmocka_unit_test(files_with_our_names_that_are_not_ours_are_refused),
         cmocka_unit_test(an_interrupted_format_is_taken_up),
+        cmocka_unit_test(a_format_that_ended_at_its_lock_is_taken_up),
         cmocka_unit_test(other_versions_and_damage_are_told),
         cmocka_unit_test(a_second_agent_is_refused_by_name),
         cmocka_unit_test(changed_files_are_never_shown),

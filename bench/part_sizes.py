@@ -12,6 +12,7 @@ SIZES = tuple(4 * KIB << 2 * i for i in range(7))  # 4 KiB ... 16 MiB
 REQUEST_MAX = 64 * MIB
 COUNT_MAX = 1024
 ROUND_MAX = 256 * MIB  # 16 requests of small objects are less
+FILES_MAX = 1024       # of a round of NIXL's: making small files takes long
 MEMCPY, MEMCACHED, NIXL = "memcpy", "memcached", "NIXL POSIX"
 
 
@@ -19,6 +20,11 @@ def shape_of(bench, size):
     """Objects of a request, their size, requests."""
     count = max(1, min(COUNT_MAX, REQUEST_MAX // size))
     return count, size, max(1, min(16, min(ROUND_MAX, bench.settings.ring) // (count * size)))
+
+
+def nixl_shape_of(shape):
+    count, size, requests = shape
+    return count, size, max(1, min(requests, FILES_MAX // count)), 1
 
 
 def add_series(bench, size, samples):
@@ -48,5 +54,5 @@ def measure_sizes(bench):
                 if cached is not None:
                     parties[MEMCACHED] = memcached.party(bench, cached, shape)
                 if nixl is not None:
-                    parties[NIXL] = lambda _warm, shape=shape: nixl.ask("round", *shape, 1, next(bench.seeds))
+                    parties[NIXL] = lambda _warm, shape=shape: nixl.ask("round", *nixl_shape_of(shape), next(bench.seeds))
                 add_series(bench, size, alternate(bench, "sizes", parties))

@@ -159,15 +159,25 @@ static void emulation(void)
     put_text("devices", 0, '\n', devices); /* all of it is the table */
 }
 
-/* Connect, register, push, pull, query, remove, unregister; then two clients in turns (hostile.h). */
+/* A client that registers, pushes, pulls and unregisters; the same with copies that take their time, so that
+ * the memory is to go while it is used, or the pull is cancelled and the connection drops (hostile.h). */
 static void sessions(void)
 {
-    static const uint8_t one[] = {0, 0, 0, 20, 0, 0,  0, 0, 0, 0, 1, 20, 0, 0, 4, 0, 0, 0,
-                                  0, 0, 0, 1,  0, 20, 1, 0, 0, 4, 0, 0,  0, 0, 0, 4, 0, 20};
-    static const uint8_t two[] = {0, 1, 200, 7, 0, 8, 20, 20, 9, 1, 9, 20, 20, 201, 6, 1};
+    static const uint8_t serves[] = {0,   0,   20, 20, 0,  0,  0, 0, 0, 0, 200, 250, 0,   1,
+                                     20,  20,  0,  0,  3,  0,  0, 0, 0, 0, 0,   0,   200, 250,
+                                     0,   1,   20, 20, 1,  0,  3, 0, 0, 0, 0,   0,   0,   0,
+                                     200, 250, 0,  7,  20, 20, 0, 0, 0, 0, 200, 250};
+    static const uint8_t leaves[] = {0, 0,   20,  20,  0, 0,  0,  0,  0, 0, 200, 68, 1,   200, 69,
+                                     1, 200, 250, 0,   1, 20, 20, 0,  0, 3, 0,   0,  0,   0,   0,
+                                     0, 0,   200, 250, 0, 7,  20, 20, 0, 0, 0,   0,  200, 250};
+    static const uint8_t drops[] = {
+        0, 0, 20, 20, 0, 0,   0,   0,   0,  0, 200, 250, 0, 1, 20, 20,  0,   0, 3,  0, 0,
+        0, 0, 0,  0,  0, 200, 250, 200, 68, 1, 200, 69,  1, 0, 1,  20,  20,  1, 0,  3, 0,
+        0, 0, 0,  0,  0, 0,   200, 250, 0,  6, 20,  20,  1, 0, 0,  200, 250, 0, 244};
 
-    put("session", 0, 0, one, sizeof(one));
-    put("session", 1, 1, two, sizeof(two));
+    put("session", 0, 0, serves, sizeof(serves));
+    put("session", 1, 0, leaves, sizeof(leaves));
+    put("session", 2, 0, drops, sizeof(drops));
 }
 
 int main(int argc, char **argv)

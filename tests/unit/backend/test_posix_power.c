@@ -25,6 +25,7 @@ enum {
     KEYS = 12,
     ACTORS = 5,
     CUTS = 300,
+    TORN = 3, /* among the totals */
     CUTS_OF_A_STORE = 10,
     STEPS_MAX = 100000000,
 };
@@ -549,9 +550,9 @@ static void power_may_fail_at_any_moment(void **state)
                   (unsigned long long)totals[1], (unsigned long long)totals[2],
                   (unsigned long long)totals[3]);
     if (cuts >= CUTS) {
-        /* It does see what it is for. */
+        /* It does see what it is for; few are torn and not told by their footers already. */
         for (uint32_t i = 0; i < BC_ARRAY_LEN(totals); i++) {
-            assert_true(totals[i] >= cuts / 100);
+            assert_true(totals[i] > (i == TORN ? cuts / 1000 : cuts / 20));
         }
     }
 }

@@ -45,7 +45,7 @@ def measure_sizes(bench):
         raw = stack.enter_context(bench.program("raw_copy", "memory=shared", "ring=%d" % bench.settings.ring,
                                                 "chunk=%d" % (16 * CHUNK)))
         nixl = nixl_files(bench, stack, "sizes", machine.device_stat(bench.settings.root))
-        for size in SIZES:
+        for size in bench.settings.sizes:
             shape = shape_of(bench, size)
             with contextlib.ExitStack() as own_stack:
                 cached = memcached.start(bench, own_stack, "sizes", "shared", shape)

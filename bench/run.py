@@ -20,7 +20,7 @@ from part_dram import measure_dram, measure_huge
 from part_latency import measure_latency
 from part_posix import BATCH, WINDOW, measure_posix
 from part_scale import measure_idle, measure_index
-from part_sizes import measure_sizes
+from part_sizes import SIZES, measure_sizes
 from programs import Failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -38,6 +38,13 @@ def size(text):
     if not found:
         raise argparse.ArgumentTypeError("%s: a number, with K, M or G behind it if need be" % text)
     return int(found.group(1)) << {"": 0, "K": 10, "M": 20, "G": 30}[found.group(2)]
+
+
+def sizes(text):
+    found = tuple(size(word) for word in text.split(","))
+    if min(found) < 8 or max(found) > SIZES[-1] or any(one % 8 for one in found):
+        raise argparse.ArgumentTypeError("%s: sizes are multiples of 8 up to 16M" % text)
+    return found
 
 
 def parse_options(arguments):
@@ -62,6 +69,8 @@ def parse_options(arguments):
     parser.add_argument("--bytes", type=size, metavar="SIZE", help="of the posix part (default: 4G, quick: 1G)")
     parser.add_argument("--pulls", type=int, metavar="N",
                         help="pulls of each turn of the parts latency and idle (default: 4000, quick: 1000)")
+    parser.add_argument("--sizes", type=sizes, metavar="SIZE,...", default=SIZES,
+                        help="sizes of objects of the sizes part (default: 4K to 16M in steps of 4)")
     parser.add_argument("--objects", type=int, metavar="N",
                         help="objects of the index part (default: 1000000, quick: 100000)")
     parser.add_argument("--index-posix", action="store_true", help="the index part also with posix")

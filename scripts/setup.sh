@@ -18,7 +18,7 @@ usage: scripts/setup.sh [--cross] [--bench] [--fuzz] [--python | --python-latest
 Installs, through apt, the Debian or Ubuntu packages that the build and the tests need.
 
   --cross          also the ARM64 cross compilers and an emulator to run their programs
-  --bench          also fio, which the benchmarks compare with
+  --bench          also fio, memcached and matplotlib: what the benchmarks compare with, and what draws them
   --fuzz           also clang 14 and its libFuzzer; without them the fuzzers are left out of preset asan
   --python         also two Python environments: build/venv-nixl-$NIXL_OLDEST and build/venv-nixl-latest
                    ($NIXL_NEWEST), with CPU builds of torch, the nixl wheels, numpy and pytest
@@ -164,7 +164,7 @@ main() {
     while [[ $# -gt 0 ]]; do
         case $1 in
             --cross) packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static) ;;
-            --bench) packages+=(fio) ;;
+            --bench) packages+=(fio memcached python3-matplotlib) ;;
             --fuzz) fuzz=yes ;;
             --python) python=all ;;
             --python-latest) [[ $python == all ]] || python=latest ;;

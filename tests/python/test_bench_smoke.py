@@ -13,10 +13,11 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BLUECACHE_BUILD") or ROOT / "build" / "release")
 
-SECONDS = 110
+SECONDS = 240
 TINY = ["--pairs", "1", "--ring", "128M", "--bytes", "64M", "--pulls", "20"]
 OURS_ALONE = ["dram", "latency"]
-PARTS = ("dram", "huge", "emulation", "posix", "latency", "cpu")
+SCALE = ["idle", "index", "sizes", "huge"]
+PARTS = ("dram", "huge", "emulation", "posix", "latency", "idle", "index", "cpu")
 
 
 def run(tmp_path, *options):
@@ -36,7 +37,7 @@ def check_rows(result):
     for row in result["rows"]:
         assert row["part"] in PARTS
         assert row["what"] and row["against"]
-        assert row["unit"] in ("GB/s", "us", "ms/GiB")
+        assert row["unit"] in ("GB/s", "us", "ms/GiB", "us/request", "MiB")
         assert row["better"] in ("higher", "lower")
         assert row["pairs"] == 1
         assert row["bluecache"] >= 0 and row["peer"] > 0
@@ -52,7 +53,7 @@ def texts(result, part):
 
 
 def test_memory_parts_report_ratios_and_the_machine(tmp_path):
-    result, text = run(tmp_path, "--only", "dram", "--only", "latency")
+    result, text = run(tmp_path, "--ring", "64M", "--only", "dram", "--only", "latency")
     assert result["format"] == 1
     assert result["failures"] == [] and result["skipped"] == []
     assert result["settings"]["only"] == OURS_ALONE
@@ -69,6 +70,28 @@ def test_memory_parts_report_ratios_and_the_machine(tmp_path):
     assert any(what.startswith("host, push 64 x 1 MiB") for what, _ in texts(result, "cpu"))
     assert any("fewer than 5 pairs" in warning for warning in result["warnings"])
     assert "ratio" in text and result["note"] in text
+
+
+def test_scale_parts_report_rows_and_series(tmp_path):
+    options = ["--ring", "64M", "--objects", "5000", "--sizes", "64K"]
+    result, text = run(tmp_path, *options, *(word for name in SCALE for word in ("--only", name)))
+    assert result["failures"] == []
+    check_rows(result)
+    assert [against for _, against in texts(result, "idle")] == ["no idle clients"]
+    assert [what for what, _ in texts(result, "index")] == ["memory beyond the pool, dram, 8192 objects"]
+    assert texts(result, "huge") or any(entry["part"] == "huge" for entry in result["skipped"])
+    points = {(point["name"], point["op"], point["size"]) for point in result["series"]}
+    for op in ("push", "pull"):
+        assert ("BlueCache", op, 64 << 10) in points and ("memcpy", op, 64 << 10) in points
+    for entry in result["skipped"]:
+        assert entry["reason"] and entry["reason"] in text
+
+
+def test_list_names_every_part():
+    done = subprocess.run([sys.executable, str(ROOT / "bench" / "run.py"), "--list"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "dram", "huge", "posix", "latency", "idle", "index", "sizes"]
 
 
 def test_file_part_names_what_it_left_out(tmp_path):

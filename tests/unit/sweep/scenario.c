@@ -5,7 +5,7 @@
  * and never change; a pull goes to the sink, each key to a slot of its own. */
 #include "scenario.h"
 
-#include <stdio.h>
+#include "versions.h"
 
 #define SOURCE_AT  UINT64_C(0)
 #define SINK_AT    (UINT64_C(4) << 20)
@@ -22,45 +22,9 @@ enum { SOURCE = 0, SINK = 1, REGIONS = 2 };
 
 static const char *const keys[SCENARIO_KEYS] = {"k0", "k1", "k2", "k3", "k4", "k5"};
 
-/* Sizes that end inside a block, at the end of one, and in the first; with chunks of 128 KiB. */
-static const struct version {
-    uint32_t key;
-    uint64_t size;
-} versions[] = {
-    {0, 0}, /* absent */
-    {0, 300000}, {1, 196608}, {2, 5000},  {3, 0},
-    {4, 131072}, {0, 200001}, {1, 70000}, /* overwrite */
-    {2, 9000},                            /* cancelled, perhaps */
-    {0, 300000},                          /* of the same size as the first */
-};
-
-static uint64_t source_of(uint32_t version)
-{
-    uint64_t at = 13; /* nothing is aligned */
-
-    for (uint32_t i = 1; i < version; i++) {
-        at += versions[i].size + 7;
-    }
-    return at;
-}
-
-static void fill_sources(uint8_t *memory)
-{
-    static bool filled;
-    uint64_t end = source_of(BC_ARRAY_LEN(versions));
-    uint64_t state = 1;
-
-    WORLD_CHECK(end <= REGION_LEN);
-    for (uint64_t i = 0; !filled && i < end; i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        memory[SOURCE_AT + i] = (uint8_t)(state >> 56);
-    }
-    filled = true;
-}
-
 static const uint8_t *content(const struct scenario *scenario, uint32_t version)
 {
-    return scenario->world->memory + SOURCE_AT + source_of(version);
+    return scenario->world->memory + SOURCE_AT + versions_source(version);
 }
 
 void scenario_init(struct scenario *scenario, struct world *world)
@@ -70,7 +34,7 @@ void scenario_init(struct scenario *scenario, struct world *world)
     for (uint32_t i = 0; i < SCENARIO_KEYS; i++) {
         scenario->possible[i] = ABSENT;
     }
-    fill_sources(world->memory);
+    versions_fill(world->memory + SOURCE_AT, REGION_LEN);
 }
 
 /* ---- what faults explain -------------------------------------------------------------------- */
@@ -135,7 +99,7 @@ static void push_begin(struct scenario *scenario, struct client *client, struct 
         const struct version *version = &versions[push->versions[i]];
         uint64_t cut = version->size > 100001 ? 100001 : version->size;
         struct client_range range = {.memory = SOURCE,
-                                     .memory_offset = source_of(push->versions[i]),
+                                     .memory_offset = versions_source(push->versions[i]),
                                      .key = keys[version->key],
                                      .object_size = version->size,
                                      .len = cut};
@@ -251,7 +215,7 @@ static uint32_t which(const struct scenario *scenario, uint32_t key, uint32_t al
 {
     uint32_t found = 0;
 
-    for (uint32_t v = 1; v < BC_ARRAY_LEN(versions); v++) {
+    for (uint32_t v = 1; v < VERSIONS; v++) {
         if ((allowed >> v & 1u) != 0 && versions[v].size >= to &&
             bits_that_differ(slot_of(scenario, key) + from, content(scenario, v) + from,
                              to - from) <= bits_allowed(scenario)) {
@@ -371,7 +335,7 @@ static void query_check(struct scenario *scenario, uint32_t key, uint32_t status
         failed(scenario, status, "a query", key);
         return;
     }
-    for (uint32_t v = 1; v < BC_ARRAY_LEN(versions); v++) {
+    for (uint32_t v = 1; v < VERSIONS; v++) {
         found = found || ((possible >> v & 1u) != 0 && versions[v].size == size);
     }
     if (!found) {

@@ -13,7 +13,7 @@
 
 struct scenario {
     struct world *world;
-    /* Bit 0: the key may be absent; bit v: it may hold version v of versions[] in scenario.c. */
+    /* Bit 0: the key may be absent; bit v: it may hold version v of versions[]. */
     uint32_t possible[SCENARIO_KEYS];
     uint32_t failures; /* results that only a fault explains */
     bool cut_short;    /* the connection was lost before the work was done */

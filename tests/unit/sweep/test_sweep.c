@@ -8,8 +8,8 @@
 
 /* Runs of one row, about; longer ones are sampled. A run on files opens its store twice: there, what can go
  * wrong above the store, and went wrong over dram, is sampled more. */
-#define SAMPLE       40u
-#define SAMPLE_FILES 10u
+#define SAMPLE       30u
+#define SAMPLE_FILES 8u
 
 #define MS BC_NS_PER_MS
 #define S  BC_NS_PER_S

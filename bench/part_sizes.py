@@ -2,6 +2,7 @@
 """Throughput against the size of objects, for the plot: BlueCache on dram, and what else there is."""
 
 import contextlib
+import statistics
 
 import machine
 import memcached
@@ -30,9 +31,9 @@ def nixl_shape_of(shape):
 def add_series(bench, size, samples):
     for name, some in samples.items():
         for op in ("push", "pull"):
-            values = sorted(gigabytes(some, op))
+            values = gigabytes(some, op)
             bench.series.append({"name": name, "op": op, "size": size, "unit": "GB/s",
-                                 "median": values[len(values) // 2], "low": values[0], "high": values[-1]})
+                                 "median": statistics.median(values), "low": min(values), "high": max(values)})
 
 
 def measure_sizes(bench):

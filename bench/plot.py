@@ -49,7 +49,6 @@ def draw_panel(axes, series, op):
     axes.set_title(TITLES[op], fontsize=11)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_ylim(bottom=0)
 
 
 def draw(report, path):
@@ -62,6 +61,7 @@ def draw(report, path):
     figure, panels = pyplot.subplots(1, 2, sharey=True, figsize=(10, 4.9))
     for axes, op in zip(panels, ("push", "pull")):
         draw_panel(axes, report["series"], op)
+    panels[0].set_ylim(bottom=0)  # of both, when both are drawn
     panels[0].set_ylabel("throughput, GB/s")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.suptitle("Throughput against object size; DOCA emulated in software, so only trends and ratios count",

@@ -24,7 +24,7 @@ usage: scripts/test.sh [--quick] [--only STEP]... [--jobs N]
 
 Steps, all of them by default and in this order:
   setup    scripts/setup.sh --fuzz --python: Debian packages, Python environments under build/
-  check    scripts/check.sh: include directions, headers, format, scripts, words, sizes, links
+  check    scripts/check.sh: include directions, headers, format, scripts, words, sizes, links, waits
   build    the documented ways to build the agent, and what configure says when DOCA_DIR is wrong
   release  build preset release, CTest
   asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest; a few seconds of each fuzzer
@@ -77,7 +77,7 @@ step_setup() {
 
 step_check() {
     local check
-    for check in includes headers format shell words size links; do
+    for check in includes headers format shell words size links waits; do
         if "$ROOT/scripts/check.sh" "$check"; then
             pass
         else

@@ -65,6 +65,9 @@ static void on_hello(struct bc_session *session, const struct bc_message *messag
         bc_session_close_after_flush(session);
         return;
     }
+    if (session->state == BC_SESSION_CLOSING || session->close_after_flush) {
+        return; /* there was no memory for the answer */
+    }
     bc_channel_grow_message_max(session->channel, session->worker->limits->message_max);
     session->tenant = hello.wire.tenant;
     session->state = BC_SESSION_OPEN;

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     }
     if (rc != 0) {
         bc_agent_options_fini(&options);
-        return rc < 0 ? 2 : EXIT_SUCCESS;
+        return rc == -ENOMEM ? EXIT_FAILURE : rc < 0 ? 2 : EXIT_SUCCESS;
     }
     bc_log_set_level((enum bc_log_level)options.log_level);
     agent.options = &options;

@@ -3,44 +3,18 @@
  * Thread: the test's. */
 #include "bed.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "testlib/recount.h"
 
 #define WAIT_S   20
 #define TURN_NS  (200 * BC_NS_PER_US)
 #define IDLE_MIN 3
-
-static void remove_tree(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char name[1024];
-        struct stat info;
-
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
-            continue;
-        }
-        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-        if (lstat(name, &info) == 0 && S_ISDIR(info.st_mode)) {
-            remove_tree(name);
-        } else {
-            (void)unlink(name);
-        }
-    }
-    if (dir != NULL) {
-        (void)closedir(dir);
-    }
-    (void)rmdir(path);
-}
 
 void bed_make(struct bed *bed, const struct bed_options *options)
 {
@@ -189,7 +163,7 @@ void bed_close(struct bed *bed)
 void bed_destroy(struct bed *bed)
 {
     if (bed->root[0] != '\0') {
-        remove_tree(bed->root);
+        bc_tree_remove(bed->root);
     }
 }
 
@@ -248,37 +222,16 @@ void bed_settle(struct bed *bed)
     }
 }
 
-struct metric_sum {
-    const char *name;
-    int64_t value;
-    bool found;
-};
-
-static void add_metric(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
-                       int64_t value, const struct bc_histogram *histogram)
-{
-    struct metric_sum *sum = arg;
-
-    (void)kind;
-    (void)help;
-    (void)histogram;
-    if (strcmp(name, sum->name) == 0) {
-        sum->value += value;
-        sum->found = true;
-    }
-}
-
 int64_t bed_metric(struct bed *bed, const char *suffix)
 {
     char name[128];
-    struct metric_sum sum = {.name = name};
+    int64_t sum = 0;
 
     (void)snprintf(name, sizeof(name), "bluecache_%s_%s", bed->options.backend, suffix);
     for (uint32_t i = 0; i < bed->options.workers; i++) {
-        bc_metrics_visit(bed->workers[i].metrics, add_metric, &sum);
+        assert_true(bc_recount_metric(bed->workers[i].metrics, name, &sum));
     }
-    assert_true(sum.found);
-    return sum.value;
+    return sum;
 }
 
 uint64_t bed_leased(struct bed *bed)
@@ -292,46 +245,10 @@ uint64_t bed_leased(struct bed *bed)
     return leased;
 }
 
-static uint64_t tree_bytes(const char *path, uint32_t *files)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    uint64_t bytes = 0;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char name[1024];
-        struct stat info;
-
-        if (entry->d_name[0] == '.') {
-            continue;
-        }
-        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-        assert_int_equal(lstat(name, &info), 0);
-        if (S_ISDIR(info.st_mode)) {
-            bytes += tree_bytes(name, files);
-        } else {
-            bytes += bc_align_up_u64((uint64_t)info.st_size, 4096);
-            (*files)++;
-        }
-    }
-    if (dir != NULL) {
-        (void)closedir(dir);
-    }
-    return bytes;
-}
-
 uint64_t bed_disk_bytes(struct bed *bed, uint32_t *objects_out, uint32_t *temporary_out)
 {
-    char name[512];
-    uint64_t bytes;
+    int64_t bytes = bc_recount_store(bed->root, objects_out, temporary_out);
 
-    *objects_out = 0;
-    *temporary_out = 0;
-    if (bed->root[0] == '\0') {
-        return 0;
-    }
-    (void)snprintf(name, sizeof(name), "%s/objects", bed->root);
-    bytes = tree_bytes(name, objects_out);
-    (void)snprintf(name, sizeof(name), "%s/tmp", bed->root);
-    return bytes + tree_bytes(name, temporary_out);
+    assert_true(bytes >= 0);
+    return (uint64_t)bytes;
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "testlib/recount.h"
 
 #define STAGING_LEN (6u << 20)
 #define DEPTH       4u
@@ -311,29 +312,10 @@ void bed_wait_empty(struct bed *bed)
     assert_int_equal(bed_sessions(bed), 0);
 }
 
-struct lookup {
-    const char *name;
-    int64_t value;
-    bool found;
-};
-
-static void look(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
-                 int64_t value, const struct bc_histogram *histogram)
-{
-    struct lookup *lookup = arg;
-    (void)kind;
-    (void)help;
-    (void)histogram;
-    if (strcmp(name, lookup->name) == 0) {
-        lookup->value = value;
-        lookup->found = true;
-    }
-}
-
 int64_t bed_metric(const struct bed *bed, const char *name)
 {
-    struct lookup lookup = {.name = name};
-    bc_metrics_visit(bed->metrics, look, &lookup);
-    assert_true(lookup.found);
-    return lookup.value;
+    int64_t sum = 0;
+
+    assert_true(bc_recount_metric(bed->metrics, name, &sum));
+    return sum;
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "testlib/recount.h"
 #include "world.h"
 
 #define SETTLE_TURNS 50000u
@@ -33,113 +34,31 @@ void world_make_root(const char *backend, char *root_out, size_t len)
     root_count++;
 }
 
-static void remove_tree(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char name[1024];
-        struct stat info;
-
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
-            continue;
-        }
-        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-        if (lstat(name, &info) == 0 && S_ISDIR(info.st_mode)) {
-            remove_tree(name);
-        } else {
-            (void)unlink(name);
-        }
-    }
-    if (dir != NULL) {
-        (void)closedir(dir);
-    }
-    (void)rmdir(path);
-}
-
 void world_remove_roots(void)
 {
     while (root_count > 0) {
-        remove_tree(roots[--root_count].path);
+        bc_tree_remove(roots[--root_count].path);
     }
-}
-
-static uint64_t tree_bytes(const char *path, uint32_t *files)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    uint64_t bytes = 0;
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char name[1024];
-        struct stat info;
-
-        if (entry->d_name[0] == '.') {
-            continue;
-        }
-        (void)snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
-        WORLD_CHECK_EQUAL(lstat(name, &info), 0);
-        if (S_ISDIR(info.st_mode)) {
-            bytes += tree_bytes(name, files);
-        } else {
-            bytes += bc_align_up_u64((uint64_t)info.st_size, 4096);
-            (*files)++;
-        }
-    }
-    if (dir != NULL) {
-        (void)closedir(dir);
-    }
-    return bytes;
 }
 
 uint64_t world_disk_bytes(const struct world *world, uint32_t *objects_out, uint32_t *temporary_out)
 {
-    char name[512];
-    uint64_t bytes;
+    int64_t bytes = bc_recount_store(world->root, objects_out, temporary_out);
 
-    *objects_out = 0;
-    *temporary_out = 0;
-    if (world->root[0] == '\0') {
-        return 0;
-    }
-    (void)snprintf(name, sizeof(name), "%s/objects", world->root);
-    bytes = tree_bytes(name, objects_out);
-    (void)snprintf(name, sizeof(name), "%s/tmp", world->root);
-    return bytes + tree_bytes(name, temporary_out);
+    WORLD_CHECK(bytes >= 0);
+    return (uint64_t)bytes;
 }
 
 /* ---- metrics -------------------------------------------------------------------------------- */
 
-struct lookup {
-    const char *name;
-    int64_t value;
-    bool found;
-};
-
-static void look(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
-                 int64_t value, const struct bc_histogram *histogram)
-{
-    struct lookup *lookup = arg;
-
-    (void)kind;
-    (void)help;
-    (void)histogram;
-    if (strcmp(name, lookup->name) == 0) {
-        lookup->value += value;
-        lookup->found = true;
-    }
-}
-
 int64_t world_metric(const struct world *world, const char *name)
 {
-    struct lookup lookup = {.name = name};
+    int64_t sum = 0;
 
-    bc_metrics_visit(world->metrics, look, &lookup);
-    if (!lookup.found) {
+    if (!bc_recount_metric(world->metrics, name, &sum)) {
         world_fail("there is no metric %s", name);
     }
-    return lookup.value;
+    return sum;
 }
 
 int64_t world_store_metric(const struct world *world, const char *suffix)

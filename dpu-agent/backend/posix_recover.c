@@ -2,7 +2,8 @@
 /* posix_recover.c - the index from what is on disk.
  *
  *   scan     directories of this worker's partitions, by a few threads: of every file the footer
- *   discard  files of ours that are torn, of another store, or of another format
+ *   discard  files of ours that are torn, of another store, or of another format; not those that
+ *            cannot be read now: they stay on disk for a later start, and out of this index
  *   order    by version: the oldest is evicted first
  *   limit    what is more than the capacity goes, oldest first
  *   index    the rest
@@ -51,6 +52,7 @@ struct scanner {
     size_t capacity;
     uint64_t discarded;
     uint64_t foreign;
+    uint64_t unreadable;
     int error;
     char error_path[64];
     struct bc_posix_footer *footer; /* aligned */
@@ -89,8 +91,12 @@ static int add_found(struct scanner *scanner, const struct bc_posix_footer *foot
     return 0;
 }
 
-/* 1: a whole object of this store; 0: not; negative errno: cannot tell, which is this process's
- * fault. */
+static bool is_of_process(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/* 1: a whole object of this store; 0: not; negative errno: cannot tell. */
 static int read_footer(struct scanner *scanner, int dir_fd, const char *name,
                        struct bc_hash128 hash)
 {
@@ -99,17 +105,24 @@ static int read_footer(struct scanner *scanner, int dir_fd, const char *name,
     int fd = openat(dir_fd, name, flags);
     struct stat info;
     ssize_t got = 0;
+    int rc = 0;
 
     if (fd < 0) {
-        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+        return -errno;
     }
-    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size >= (off_t)BC_POSIX_BLOCK &&
-        info.st_size % (off_t)BC_POSIX_BLOCK == 0) {
+    if (fstat(fd, &info) != 0) {
+        rc = -errno;
+    } else if (S_ISREG(info.st_mode) && info.st_size >= (off_t)BC_POSIX_BLOCK &&
+               info.st_size % (off_t)BC_POSIX_BLOCK == 0) {
         do {
             got = pread(fd, scanner->footer, BC_POSIX_BLOCK, info.st_size - (off_t)BC_POSIX_BLOCK);
         } while (got < 0 && errno == EINTR);
+        rc = got < 0 ? -errno : 0;
     }
     (void)close(fd);
+    if (rc != 0) {
+        return rc;
+    }
     return got == (ssize_t)BC_POSIX_BLOCK &&
            bc_posix_footer_valid(scanner->footer, store->uuid, hash, (uint64_t)info.st_size);
 }
@@ -134,8 +147,14 @@ static int scan_file(struct scanner *scanner, int dir_fd, uint32_t dir, const ch
         return 0;
     }
     rc = read_footer(scanner, dir_fd, name, hash);
-    if (rc < 0) {
+    if (rc < 0 && is_of_process(-rc)) {
         return rc;
+    }
+    if (rc < 0) {
+        scanner->unreadable++;
+        BC_DBG("posix", "%s: %s cannot be read: %s", scanner->scan->store->root, name,
+               strerror(-rc));
+        return 0;
     }
     if (rc > 0) {
         progress(scanner->scan);
@@ -289,6 +308,7 @@ static int index_finds(struct posix *posix, struct scanner *scanners, uint32_t c
     int64_t dropped = 0;
     uint64_t discarded = 0;
     uint64_t foreign = 0;
+    uint64_t unreadable = 0;
     int rc = merge(scanners, count, &all, &all_count);
 
     if (rc == 0) {
@@ -310,6 +330,13 @@ static int index_finds(struct posix *posix, struct scanner *scanners, uint32_t c
     for (uint32_t i = 0; i < count; i++) {
         discarded += scanners[i].discarded;
         foreign += scanners[i].foreign;
+        unreadable += scanners[i].unreadable;
+    }
+    if (unreadable > 0) {
+        BC_WARN(
+            "posix",
+            "%s: worker %u cannot read %llu files; they are left alone, and their objects are not found",
+            posix->store->root, posix->worker, (unsigned long long)unreadable);
     }
     if (all_count > 0 || discarded > 0 || foreign > 0) {
         BC_INFO(

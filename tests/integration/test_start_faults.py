@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts in which something is refused: the n-th allocation of memory, for every n. A start ends with a status and a
-sentence, or it works; it never crashes or hangs, and leaves a store that the next start takes up.
+"""Starts in which something is refused: the n-th allocation of memory and the n-th system call, for every n. A start
+ends with a status and a sentence, or it works; it never crashes or hangs, and leaves a store that the next start takes
+up. The same with the first client of an agent, and for programs of the host.
 
-Allocations fail by tests/testlib/failing_malloc.c, which the program under test is started with.
+Allocations fail by tests/testlib/failing_malloc.c, which the program under test is started with; system calls by
+tests/testlib/failing_calls.c, which starts it. That one works in the kernel's entry, not in the C library, so it
+reaches io_uring's calls and those that the C library makes for itself. What a ring does on its own (reads and writes
+of objects) is no system call: there the twins of the ops tables fail, in tests/unit/sweep.
 
 Each sweep counts what a clean run takes and then fails one after the other. A run of all tests takes a sample, drawn
 by a seed that is printed with a failure:
@@ -10,6 +14,7 @@ by a seed that is printed with a failure:
     BLUECACHE_FAULT_RUNS=all        every n; or a number: so many of each sweep
     BLUECACHE_FAULT_SEED=NUMBER     the same sample once more"""
 
+import errno
 import fcntl
 import os
 import random
@@ -26,6 +31,7 @@ from test_faults import files_below, gauges, settles_to
 pytestmark = pytest.mark.once
 
 MALLOC = BUILD / "tests" / "testlib" / "failing_malloc.so"
+CALLS = BUILD / "tests" / "testlib" / "failing_calls"
 TOOL = BUILD / "tools" / "bluecache"
 EXAMPLE = BUILD / "examples" / "standalone" / "standalone"
 SEED = int(os.environ.get("BLUECACHE_FAULT_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -63,8 +69,7 @@ def check_start(status, text, what):
 
 
 def check_root(agent):
-    """Nobody holds it, and nothing unfinished is in it."""
-    assert files_below(agent.root / "tmp") == []
+    """Nobody holds it."""
     with open(agent.root / "LOCK", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -123,6 +128,7 @@ def store(make_agent, run_client, backend):
         agent.stop()
         if agent.kept:
             check_root(agent)
+            assert files_below(agent.root / "tmp") == []
 
 
 # --- memory ---
@@ -144,7 +150,7 @@ def count_allocations(tmp_path, command, environment):
     return int(path.read_text())
 
 
-@pytest.mark.parametrize("behind, runs", [("", 60), ("+", 25)], ids=["one", "all from then on"])
+@pytest.mark.parametrize("behind, runs", [("", 150), ("+", 60)], ids=["one", "all from then on"])
 def test_agent_start_without_memory(store, tmp_path, behind, runs):
     command, environment = failing_agent(store, {})
     count = count_allocations(tmp_path, command, environment)
@@ -191,20 +197,23 @@ def count_life(agent, run_client, environment):
 
 
 def test_agent_serves_or_refuses_without_memory(store, run_client, tmp_path):
+    start = count_allocations(tmp_path, *failing_agent(store, {}))
     path = tmp_path / "allocations"
     count_life(store, run_client, allocations(0, path))
     count = int(path.read_text())
     results = {}
-    results = {}
-    for n in sample("allocations of a life", range(1, count + 1), 8):
+    # Those of the start alone are gone through above. Those of a client's greeting are few, and always taken.
+    greeting = range(start, start + 12)
+    for n in [*greeting, *sample("allocations of a life", range(start + 12, count + 1), 6)]:
         what = "allocation %d of %d" % (n, count)
         result = serve_while_failing(store, run_client, allocations(n), what)
         results[result] = results.get(result, 0) + 1
     print(results)
+    assert results.get("refused", 0) > 0
 
 
 @pytest.mark.parametrize("program, runs", [
-    ([TOOL, "ping"], 25), ([TOOL, "push", "tool/%d" % LENGTH], 25), ([EXAMPLE], 40),
+    ([TOOL, "ping"], 60), ([TOOL, "push", "tool/%d" % LENGTH], 60), ([EXAMPLE], 100),
 ], ids=["ping", "push", "library"])
 def test_client_start_without_memory(make_agent, run_client, tmp_path, world, program, runs):
     agent = make_agent(backend="dram", workers=2, memory_mb=64)
@@ -219,5 +228,109 @@ def test_client_start_without_memory(make_agent, run_client, tmp_path, world, pr
         status, text = run(command, dict(environment, **allocations(n)))
         assert status in (0, 1, 2, 3), "allocation %d of %d: status %d\n%s" % (n, count, status, text)
         assert status == 0 or text.strip(), "allocation %d of %d: status %d, and no reason" % (n, count, status)
+        settles_to(agent, {**before, "bluecache_staging_free_bytes": gauges(agent)["bluecache_staging_free_bytes"]})
+    run_client(agent.address, push_and_pull, False)
+
+
+# --- system calls ---
+
+# What each can end with on a machine that has no room, or does not permit it. futex and what gives memory back are
+# left out: there a failure would be a broken kernel.
+ERRORS = {
+    "openat": "ENOENT EMFILE EACCES", "read": "EIO EINTR", "pread64": "EIO EINTR", "write": "EIO EINTR",
+    "pwrite64": "EIO ENOSPC EINTR", "fsync": "EIO", "fdatasync": "EIO", "ftruncate": "EIO ENOSPC",
+    "fallocate": "ENOSPC", "flock": "EWOULDBLOCK ENOLCK", "fcntl": "EINVAL", "mkdir": "EACCES ENOSPC",
+    "mkdirat": "EACCES ENOSPC", "renameat": "EIO", "renameat2": "EIO", "linkat": "EIO", "unlinkat": "EIO",
+    "getdents64": "EIO ENOMEM", "statfs": "EIO", "fstatfs": "EIO", "newfstatat": "EACCES EIO",
+    "mmap": "ENOMEM", "mprotect": "ENOMEM", "madvise": "EINVAL", "memfd_create": "EMFILE",
+    "io_uring_setup": "ENOMEM ENOSYS EPERM", "io_uring_enter": "EINTR EAGAIN EBUSY",
+    "eventfd2": "EMFILE", "timerfd_create": "EMFILE", "clone3": "EAGAIN",
+    "socket": "EMFILE", "bind": "EADDRINUSE EACCES", "listen": "EADDRINUSE", "setsockopt": "ENOPROTOOPT",
+    "getsockopt": "ENOBUFS", "getsockname": "ENOBUFS", "getpeername": "ENOTCONN", "connect": "ECONNREFUSED EINTR",
+    "accept4": "EMFILE ECONNABORTED EINTR", "recvfrom": "EINTR ECONNRESET", "sendto": "EINTR EPIPE",
+    "recvmsg": "EINTR ECONNRESET", "sendmsg": "EINTR EPIPE", "poll": "EINTR ENOMEM", "ppoll": "EINTR ENOMEM",
+    "getrandom": "EINTR ENOSYS", "prlimit64": "EPERM", "pidfd_open": "EMFILE ENOSYS",
+    "rt_sigtimedwait": "EINTR", "process_vm_readv": "EFAULT ESRCH EPERM", "process_vm_writev": "EFAULT ESRCH EPERM",
+    "sched_getaffinity": "EINVAL",
+}
+NOT_ALLOWED = 126
+
+
+@pytest.fixture
+def calls(tmp_path):
+    """What stands before a command to count its system calls, and in its environment."""
+    if not CALLS.exists() or not MALLOC.exists():
+        pytest.skip("%s is not built (the sanitizers' own calls are not to fail)" % CALLS)
+    status, text = run([str(CALLS), "count", str(tmp_path / "calls"), "/bin/true"], dict(os.environ))
+    if status == NOT_ALLOWED:
+        pytest.skip(text)
+    assert status == 0, text
+    return [str(CALLS), "count", str(tmp_path / "calls")]
+
+
+def read_counts(calls):
+    with open(calls[2], encoding="ascii") as lines:
+        return {name: int(number) for name, number in map(str.split, lines)}
+
+
+def count_calls(calls, command, environment):
+    status, text = run(calls + command, dict(environment, **allocations(0)))
+    assert status == 0, text
+    return read_counts(calls)
+
+
+def failures(counts, behind, runs):
+    """(words before the command, their meaning) for each call and error of the table. behind: how many of the calls
+    another test goes through."""
+    for name, errors in ERRORS.items():
+        numbers = range(behind.get(name, 0) + 1, counts.get(name, 0) + 1)
+        for error in errors.split() if numbers else ():
+            for n in sample("%s %s" % (name, error), numbers, runs):
+                words = [str(CALLS), "fail", name, str(getattr(errno, error)), str(n)]
+                yield words, "%s %d of %d: %s" % (name, n, counts[name], error)
+
+
+def test_agent_start_without_a_call(store, calls):
+    command, environment = failing_agent(store, {})
+    counts = count_calls(calls, command, environment)
+    results = [0, 0]
+    for words, what in failures(counts, {}, 2):
+        status, text = run(words + command, dict(environment, **allocations(0)))
+        check_start(status, text, what)
+        results[status] += 1
+        if store.kept:
+            check_root(store)
+    print("worked, did not: %s" % results)
+    assert min(results) > 0
+
+
+def test_agent_serves_or_refuses_without_a_call(store, calls, run_client):
+    start = count_calls(calls, *failing_agent(store, {}))
+    command = store.command
+    store.command = calls + command
+    count_life(store, run_client, allocations(0))
+    counts = read_counts(calls)
+    results = {}
+    # A log line that is not written is missed by nobody but this test, which waits for one.
+    counts["write"] = 0
+    for words, what in failures(counts, start, 1):
+        store.command = words + command
+        result = serve_while_failing(store, run_client, allocations(0), what)
+        results[result] = results.get(result, 0) + 1
+    store.command = command
+    print(results)
+
+
+@pytest.mark.parametrize("program", [[TOOL, "ping"], [EXAMPLE]], ids=["ping", "library"])
+def test_client_start_without_a_call(make_agent, run_client, world, calls, program):
+    agent = make_agent(backend="dram", workers=2, memory_mb=64)
+    environment = dict(agent.environment, BLUECACHE_DPU_ADDR=agent.address, BLUECACHE_PCI_ADDR=HOST_PCI)
+    command = [str(word) for word in program]
+    counts = count_calls(calls, command, environment)
+    before = gauges(agent)
+    for words, what in failures(counts, {}, 2):
+        status, text = run(words + command, dict(environment, **allocations(0)))
+        assert status in (0, 1, 2, 3), "%s: status %d\n%s" % (what, status, text)
+        assert status == 0 or text.strip(), "%s: status %d, and no reason" % (what, status)
         settles_to(agent, {**before, "bluecache_staging_free_bytes": gauges(agent)["bluecache_staging_free_bytes"]})
     run_client(agent.address, push_and_pull, False)

@@ -19,7 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
+
+#include "failing_calls.h"
 
 #ifdef __GLIBC__
 
@@ -46,6 +49,7 @@ static __attribute__((constructor)) void begin(void)
     }
     and_all_behind = text != NULL && *text == '+';
     begun = 1;
+    (void)prctl(BC_TEST_BEGIN, 0, 0, 0, 0); /* for failing_calls; otherwise it is refused */
 }
 
 /* Whether this allocation is one that fails. */

@@ -308,7 +308,7 @@ def try_until_it_works(line, count, length, allowed):
 
 
 @pytest.mark.parametrize("faults, allowed", [
-    ({"IO_FAILED": "5,7"}, (DMA_ERROR,)),
+    ({"IO_FAILED": "5,23"}, (DMA_ERROR,)),
     ({"CTX_DROP": "9,31"}, (DMA_ERROR,)),
     ({"SUBMIT_AGAIN": "3,5"}, ()),
     ({"RANDOM_ORDER": 11, "COMPLETE_DELAY": 300}, ()),

@@ -50,7 +50,7 @@ def sample(what, items, runs):
     if runs < len(items):
         some = random.Random("%d %s" % (SEED, what)).sample(range(len(items)), runs)
         items = [items[i] for i in sorted({0, len(items) - 1, *some})]
-    print("%s: %d runs, BLUECACHE_FAULT_SEED=%d" % (what, len(items), SEED))
+    print("%s: %d runs; BLUECACHE_FAULT_SEED=%d" % (what, len(items), SEED))
     return items
 
 
@@ -180,7 +180,9 @@ def serve_while_failing(agent, run_client, environment, what):
     # What failed for nobody yet, since the first client came less far than in the clean run, does so for the second.
     result = run_client(agent.address, push_and_pull_if_possible, agent.kept)
     run_client(agent.address, push_and_pull_if_possible, agent.kept)
-    run_client(agent.address, push_and_pull, agent.kept)
+    # An object whose record could not be read is there again in the next life.
+    unread = "they are left alone, and their objects are not found" in agent.log()[begin:]
+    run_client(agent.address, push_and_pull, agent.kept and not unread)
     if agent.kept:
         settles_to(agent, agent.clean)
     agent.stop()
@@ -281,11 +283,12 @@ def count_calls(calls, command, environment):
 
 def failures(counts, behind, runs):
     """(words before the command, their meaning) for each call and error of the table. behind: how many of the calls
-    another test goes through."""
+    another test goes through. Of calls that are made a few times, all are taken unless runs is 1."""
     for name, errors in ERRORS.items():
         numbers = range(behind.get(name, 0) + 1, counts.get(name, 0) + 1)
+        few = runs > 1 and len(numbers) <= 8
         for error in errors.split() if numbers else ():
-            for n in sample("%s %s" % (name, error), numbers, runs):
+            for n in sample("%s %s" % (name, error), numbers, len(numbers) if few else runs):
                 words = [str(CALLS), "fail", name, str(getattr(errno, error)), str(n)]
                 yield words, "%s %d of %d: %s" % (name, n, counts[name], error)
 
@@ -313,7 +316,7 @@ def test_agent_serves_or_refuses_without_a_call(store, calls, run_client):
     results = {}
     # A log line that is not written is missed by nobody but this test, which waits for one.
     counts["write"] = 0
-    for words, what in failures(counts, start, 1):
+    for words, what in sample("system calls of a life", failures(counts, start, 1), 30):
         store.command = words + command
         result = serve_while_failing(store, run_client, allocations(0), what)
         results[result] = results.get(result, 0) + 1
@@ -328,7 +331,7 @@ def test_client_start_without_a_call(make_agent, run_client, world, calls, progr
     command = [str(word) for word in program]
     counts = count_calls(calls, command, environment)
     before = gauges(agent)
-    for words, what in failures(counts, {}, 2):
+    for words, what in failures(counts, {}, 1):
         status, text = run(words + command, dict(environment, **allocations(0)))
         assert status in (0, 1, 2, 3), "%s: status %d\n%s" % (what, status, text)
         assert status == 0 or text.strip(), "%s: status %d, and no reason" % (what, status)

@@ -11,8 +11,9 @@
 BC_EXTERN_C_BEGIN
 
 #define BC_TIMEOUT_MS_DEFAULT UINT64_C(30000)
-#define BC_SPIN_US_DEFAULT    UINT64_C(50)
-#define BC_SPIN_US_MAX        UINT64_C(1000000)
+/* Longer than a worker polls: who asks must not give up while the one asked is being woken. */
+#define BC_SPIN_US_DEFAULT UINT64_C(100)
+#define BC_SPIN_US_MAX     UINT64_C(1000000)
 /* A year: keeps sums of times in nanoseconds far from overflow. */
 #define BC_TIMEOUT_MS_MAX (UINT64_C(365) * 24 * 3600 * 1000)
 

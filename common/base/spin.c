@@ -4,6 +4,9 @@
 #include <sched.h>
 
 #define SPIN_REST_WAITS 64u
+/* Waits without polling until the whole budget is tried again: where two sides sleep their waits
+ * are long for the very reason that both sleep. */
+#define SPIN_TRY_WAITS 64u
 /* A budget below this part of the most is not worth a look. */
 #define SPIN_LEAST_PART 16u
 
@@ -43,6 +46,10 @@ void bc_spin_learn(struct bc_spin *spin, uint64_t waited_ns)
     spin->polling = false;
     if (waited_ns <= spin->max_ns) {
         spin->budget_ns = spin->max_ns;
+        spin->slept = 0;
+    } else if (spin->budget_ns == 0 && ++spin->slept >= SPIN_TRY_WAITS) {
+        spin->budget_ns = spin->max_ns;
+        spin->slept = 0;
     } else {
         spin->budget_ns /= 2;
         if (spin->budget_ns < spin->max_ns / SPIN_LEAST_PART) {

@@ -7,7 +7,8 @@
  *   bc_spin_learn(&spin, now - began);
  *
  * What was learned from earlier waits decides: as long as waits end within max_ns all of that is
- * spent; each longer one halves the budget, down to nothing, so what waits long burns no processor.
+ * spent; each longer one halves the budget, down to nothing, so what waits long burns no processor
+ * (but for one try in 64 waits).
  * Polling lets whoever else wants the processor run. If that keeps it away for long the processor
  * is needed more elsewhere, and the next waits sleep at once: who sleeps is scheduled sooner than
  * who has yielded.
@@ -27,6 +28,7 @@ struct bc_spin {
     uint64_t max_ns;
     uint64_t budget_ns; /* 0 to max_ns */
     uint32_t rest;      /* waits that sleep at once, whatever the budget is */
+    uint32_t slept;     /* waits since the budget is 0 */
     bool polling;       /* the last answer of bc_spin_again */
 };
 

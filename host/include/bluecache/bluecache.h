@@ -10,7 +10,7 @@
  * Threads. Every function may be called from any thread at any time, except: a handle must not be
  * used during or after the call that frees it. The library runs one thread per client; it keeps the
  * connection alive, reconnects, and serves completions when nobody waits. No callbacks. A thread
- * that waits polls for some microseconds before it sleeps, while that pays: BLUECACHE_SPIN_US, 50.
+ * that waits polls for some microseconds before it sleeps, while that pays: BLUECACHE_SPIN_US, 100.
  *
  * Lifetime. A client outlives its memories and requests. Registered memory must stay mapped until
  * bc_memory_unregister returned 0, and a request's buffers must not be reused before the request is

@@ -44,6 +44,20 @@ static void long_waits_end_the_polling(void **state)
     assert_int_equal(spin.budget_ns, 0);
 }
 
+static void polling_is_tried_again_now_and_then(void **state)
+{
+    struct bc_spin spin;
+    uint32_t tries = 0;
+
+    (void)state;
+    bc_spin_init(&spin, MAX_NS);
+    for (uint32_t i = 0; i < 1000; i++) {
+        tries += spin.budget_ns == MAX_NS;
+        bc_spin_learn(&spin, 100 * MAX_NS);
+    }
+    assert_in_range(tries, 5, 30);
+}
+
 static void one_short_wait_brings_it_back(void **state)
 {
     struct bc_spin spin;
@@ -115,6 +129,7 @@ int main(void)
         cmocka_unit_test(polls_for_the_budget_and_no_longer),
         cmocka_unit_test(nothing_is_polled_without_a_maximum),
         cmocka_unit_test(long_waits_end_the_polling),
+        cmocka_unit_test(polling_is_tried_again_now_and_then),
         cmocka_unit_test(one_short_wait_brings_it_back),
         cmocka_unit_test(rests_when_it_was_kept_from_the_processor),
         cmocka_unit_test(what_is_expected_is_polled_for_whatever_was_learned),

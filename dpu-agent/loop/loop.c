@@ -80,6 +80,15 @@ static void log_create_failure(const char *name, int error)
     }
 }
 
+/* A sandbox may let a ring be made and then not be enabled, by its owner: better told now. */
+static int loop_probe_register(struct bc_loop *loop)
+{
+    struct io_uring_probe probe = {0};
+    int rc = io_uring_register_probe(&loop->ring, &probe, 0);
+
+    return rc < 0 ? rc : 0;
+}
+
 static int loop_setup_ring(struct bc_loop *loop, uint32_t entries)
 {
     int rc = -EINVAL;
@@ -98,7 +107,13 @@ static int loop_setup_ring(struct bc_loop *loop, uint32_t entries)
     if (rc == 0 && ((loop->ring.features & IORING_FEAT_EXT_ARG) == 0 ||
                     (loop->ring.features & IORING_FEAT_NODROP) == 0)) {
         io_uring_queue_exit(&loop->ring);
-        rc = -ENOSYS;
+        return -ENOSYS;
+    }
+    if (rc == 0) {
+        rc = loop_probe_register(loop);
+        if (rc != 0) {
+            io_uring_queue_exit(&loop->ring);
+        }
     }
     return rc;
 }

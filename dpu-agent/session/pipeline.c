@@ -294,19 +294,19 @@ static enum admit admit_pull(struct bc_pipeline *pipeline, struct bc_flow *flow)
     return ADMIT_DONE;
 }
 
+/* True: this turn's share of time is spent, and the next turn goes on. */
 static bool time_is_up(struct bc_pipeline *pipeline)
 {
-    return bc_clock_now_ns(bc_loop_clock(pipeline->options.loop)) >= pipeline->pump_end_ns;
+    if (bc_clock_now_ns(bc_loop_clock(pipeline->options.loop)) < pipeline->pump_end_ns) {
+        return false;
+    }
+    bc_pipeline_kick(pipeline);
+    return true;
 }
 
 static void run_copied(struct bc_pipeline *pipeline)
 {
-    while (bc_chunks_store_one(pipeline)) {
-        if (time_is_up(pipeline)) {
-            bc_pipeline_kick(pipeline);
-            return;
-        }
-    }
+    while (bc_chunks_store_one(pipeline) && !time_is_up(pipeline)) {}
 }
 
 static void run_push(struct bc_pipeline *pipeline)
@@ -327,7 +327,6 @@ static void run_push(struct bc_pipeline *pipeline)
             drr_flow->deficit_bytes += cost;
             return;
         } else if (time_is_up(pipeline)) {
-            bc_pipeline_kick(pipeline);
             return;
         }
     }
@@ -353,7 +352,6 @@ static void run_pull(struct bc_pipeline *pipeline)
             drr_flow->deficit_bytes += cost;
             return;
         } else if (time_is_up(pipeline)) {
-            bc_pipeline_kick(pipeline);
             return;
         }
     }

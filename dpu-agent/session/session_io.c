@@ -229,6 +229,15 @@ static bool take_messages(struct bc_session *session)
     return !session->unread;
 }
 
+static bool take_and_look(struct bc_session *session)
+{
+    bool more = take_messages(session);
+    if (session->state != BC_SESSION_CLOSING) {
+        look_at_place(session);
+    }
+    return more;
+}
+
 /* One receive; true when there may be more. */
 static bool receive(struct bc_session *session)
 {
@@ -250,11 +259,7 @@ static bool receive(struct bc_session *session)
     }
     bc_channel_in_commit(session->channel, (size_t)got);
     session->readable = (size_t)got == len; /* else it is drained, and the watch tells of more */
-    bool more = take_messages(session);
-    if (session->state != BC_SESSION_CLOSING) {
-        look_at_place(session);
-    }
-    return more && may_read(session) && session->readable;
+    return take_and_look(session) && may_read(session) && session->readable;
 }
 
 /* A client that stops inside a message, or before HELLO, has a deadline; not while it is the agent
@@ -276,13 +281,7 @@ static void watch_partial(struct bc_session *session)
 static void run_io(struct bc_session *session)
 {
     session->handled = 0;
-    bool more = true;
-    if (session->unread) {
-        more = take_messages(session);
-        if (session->state != BC_SESSION_CLOSING) {
-            look_at_place(session);
-        }
-    }
+    bool more = !session->unread || take_and_look(session);
     more = more && session->readable && may_read(session);
     for (uint32_t reads = 0; more && reads < READS_PER_TURN; reads++) {
         more = receive(session);

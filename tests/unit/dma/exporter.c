@@ -17,6 +17,8 @@
 #include <doca_dev.h>
 #include <doca_mmap.h>
 
+#include "testlib/recount.h"
+
 #define HOST_PCI "0000:ba:00.0"
 #define DPU_PCI  "03:00.0"
 
@@ -333,31 +335,13 @@ struct bc_dma_import *bed_import(struct bed *bed, const struct exporter *exporte
     return import;
 }
 
-struct wanted {
-    const char *name;
-    int64_t value;
-};
-
-static void visit(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
-                  int64_t value, const struct bc_histogram *histogram)
-{
-    struct wanted *wanted = arg;
-
-    (void)kind;
-    (void)help;
-    (void)histogram;
-    if (strcmp(name, wanted->name) == 0) {
-        wanted->value = value;
-    }
-}
-
 int64_t bed_metric(const struct bed *bed, const char *name)
 {
-    struct wanted wanted = {.name = name, .value = -1};
+    int64_t sum = 0;
 
-    bc_metrics_visit(bed->metrics, visit, &wanted);
-    assert_true(wanted.value >= 0);
-    return wanted.value;
+    assert_true(bc_recount_metric(bed->metrics, name, &sum));
+    assert_true(sum >= 0);
+    return sum;
 }
 
 /* --- copies ----------------------------------------------------------------------------------- */

@@ -8,49 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ---- the connection: one end of a socket pair ----------------------------------------------- */
-
-struct bc_conn {
-    int fd;
-};
-
-static int64_t pair_send(struct bc_conn *conn, const void *data, size_t len)
-{
-    ssize_t sent = send(conn->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent < 0 ? -errno : sent;
-}
-
-static int64_t pair_recv(struct bc_conn *conn, void *data, size_t len)
-{
-    ssize_t got = recv(conn->fd, data, len, MSG_DONTWAIT);
-    return got < 0 ? -errno : got;
-}
-
-static int pair_fd(const struct bc_conn *conn)
-{
-    return conn->fd;
-}
-
-static const char *pair_peer(const struct bc_conn *conn)
-{
-    (void)conn;
-    return "pair";
-}
-
-static void pair_close(struct bc_conn *conn)
-{
-    close(conn->fd);
-    free(conn);
-}
-
-static const struct bc_transport_ops pair_ops = {
-    .name = "pair",
-    .send = pair_send,
-    .recv = pair_recv,
-    .conn_fd = pair_fd,
-    .conn_peer = pair_peer,
-    .close = pair_close,
-};
+#include "testlib/pair.h"
 
 /* ---- clients -------------------------------------------------------------------------------- */
 
@@ -63,23 +21,19 @@ struct adoption {
 static void adopt(struct bc_mail *mail)
 {
     struct adoption *adoption = BC_CONTAINER_OF(mail, struct adoption, mail);
-    bc_sessions_adopt(adoption->worker->worker.sessions, &pair_ops, adoption->conn);
+    bc_sessions_adopt(adoption->worker->worker.sessions, bc_transport_pair(), adoption->conn);
     free(adoption);
 }
 
 void bed_connect(struct bed *bed, uint32_t worker, struct bed_client *client)
 {
-    int pair[2];
     memset(client, 0, sizeof(*client));
     client->bed = bed;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    client->fd = pair[0];
     assert_int_equal(bc_channel_create(NULL, &client->channel), 0);
     struct adoption *adoption = calloc(1, sizeof(*adoption));
     adoption->mail.deliver = adopt;
     adoption->worker = &bed->workers[worker];
-    adoption->conn = calloc(1, sizeof(*adoption->conn));
-    adoption->conn->fd = pair[1];
+    assert_int_equal(bc_pair_open(&adoption->conn, &client->fd), 0);
     bc_loop_send(bed->workers[worker].worker.loop, &adoption->mail);
     if (!bed->options.threads) {
         bed_turn(bed);

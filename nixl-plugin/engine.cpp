@@ -88,7 +88,8 @@ nixlDocaDmaProxyEngine::open(const nixlBackendInitParams *initParams)
     bc_client_get_info(client_, &info);
     entriesMax_ = info.entries_max;
     timeoutMs_ = parameters.timeoutMs;
-    line_.init(client_, timeoutMs_);
+    awayMs_ = parameters.awayMs;
+    line_.init(client_, timeoutMs_, awayMs_);
     logLine(LogLevel::info, "'%s' is connected to %s at %s through PCI function %s%s",
             initParams->localAgent.c_str(), info.agent, info.dpu_addr, info.pci_addr,
             info.emulated ? " (DOCA is emulated in software)" : "");
@@ -328,6 +329,21 @@ nixlDocaDmaProxyEngine::unloadMD(nixlBackendMD *)
     return NIXL_SUCCESS; /* it may be deregistered already; there is nothing behind it to free */
 }
 
+/* timeout_ms for an agent that is there, away_ms for one that is not: 0 asks none. */
+int
+nixlDocaDmaProxyEngine::query(const std::vector<bc_key> &keys,
+                              std::vector<bc_object_info> &infos) const
+{
+    bc_client_info info = {};
+
+    bc_client_get_info(client_, &info);
+    if (!info.connected && awayMs_ == 0) {
+        return -ENOTCONN;
+    }
+    return bc_query(client_, keys.data(), keys.size(), info.connected ? timeoutMs_ : awayMs_,
+                    infos.data());
+}
+
 nixl_status_t
 nixlDocaDmaProxyEngine::queryMem(const nixl_reg_dlist_t &descs,
                                  std::vector<nixl_query_resp_t> &resp) const
@@ -347,8 +363,7 @@ nixlDocaDmaProxyEngine::queryMem(const nixl_reg_dlist_t &descs,
             texts[i] = ObjectTable::keyOf(descs[i].devId, descs[i].metaInfo);
             keys[i] = {texts[i].data(), texts[i].size()};
         }
-        const int rc =
-            count == 0 ? 0 : bc_query(client_, keys.data(), count, timeoutMs_, infos.data());
+        const int rc = count == 0 ? 0 : query(keys, infos);
 
         if (rc != 0) {
             logLine(LogLevel::error, "query of %zu objects failed: %s", count, strerror(-rc));

@@ -73,12 +73,14 @@ private:
     nixl_status_t unregister(nixlBackendMD *meta, const Registration &memory,
                              docaDmaProxy::LogLevel level) const;
     void reapRetired() const;
+    int query(const std::vector<bc_key> &keys, std::vector<bc_object_info> &infos) const;
     nixl_status_t addEntriesLocked(const nixl_meta_dlist_t &local, const nixl_meta_dlist_t &remote,
                                    Transfer &transfer) const;
 
     bc_client *client_ = nullptr;
     size_t entriesMax_ = 0;
     uint64_t timeoutMs_ = 0;
+    uint64_t awayMs_ = 0;
 
     /* NIXL's transfer calls are const. */
     mutable std::mutex mutex_;

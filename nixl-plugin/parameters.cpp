@@ -2,6 +2,7 @@
 /* parameters.cpp - see parameters.h. */
 #include "parameters.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace docaDmaProxy
@@ -22,7 +23,8 @@ constexpr Parameter dpuAddr = {"dpu_addr", "BLUECACHE_DPU_ADDR", "127.0.0.1:1851
 constexpr Parameter pciAddr = {"pci_addr", "BLUECACHE_PCI_ADDR", ""};
 constexpr Parameter mode = {"mode", "BLUECACHE_MODE", "tcp"};
 constexpr Parameter timeoutMs = {"timeout_ms", "BLUECACHE_TIMEOUT_MS", "30000"};
-constexpr const Parameter *table[] = {&dpuAddr, &pciAddr, &mode, &timeoutMs};
+constexpr Parameter awayMs = {"away_ms", "BLUECACHE_AWAY_MS", ""}; /* empty: timeout_ms */
+constexpr const Parameter *table[] = {&dpuAddr, &pciAddr, &mode, &timeoutMs, &awayMs};
 
 std::string
 fromEnvironment(const Parameter &parameter)
@@ -53,7 +55,7 @@ isKnown(const std::string &name)
 }
 
 bool
-parseMilliseconds(const std::string &text, uint64_t &value)
+parseMilliseconds(const std::string &text, uint64_t least, uint64_t &value)
 {
     uint64_t sum = 0;
 
@@ -63,7 +65,7 @@ parseMilliseconds(const std::string &text, uint64_t &value)
         }
         sum = sum * 10 + static_cast<uint64_t>(digit - '0');
     }
-    if (text.empty() || sum == 0 || sum > timeoutMsMax) {
+    if (text.empty() || sum < least || sum > timeoutMsMax) {
         return false;
     }
     value = sum;
@@ -78,7 +80,7 @@ parseParameters(const nixl_b_params_t &given, Parameters &parameters, std::strin
     for (const auto &[name, value] : given) {
         if (!isKnown(name)) {
             problem = "unknown parameter '" + name +
-                      "'; known are dpu_addr, pci_addr, mode and timeout_ms";
+                      "'; known are dpu_addr, pci_addr, mode, timeout_ms and away_ms";
             return false;
         }
         if (value.find('\0') != std::string::npos) {
@@ -87,13 +89,21 @@ parseParameters(const nixl_b_params_t &given, Parameters &parameters, std::strin
         }
     }
     const std::string timeout = lookUp(given, timeoutMs);
+    const std::string away = lookUp(given, awayMs);
 
-    if (!parseMilliseconds(timeout, parameters.timeoutMs)) {
+    if (!parseMilliseconds(timeout, 1, parameters.timeoutMs)) {
         problem = "timeout_ms is '" + timeout +
                   "'; it must be a whole number of milliseconds from " + "1 to " +
                   std::to_string(timeoutMsMax) + " (BLUECACHE_TIMEOUT_MS)";
         return false;
     }
+    if (!parseMilliseconds(away.empty() ? timeout : away, 0, parameters.awayMs)) {
+        problem = "away_ms is '" + away +
+                  "'; it must be a whole number of milliseconds from 0 to " +
+                  std::to_string(timeoutMsMax) + " (BLUECACHE_AWAY_MS)";
+        return false;
+    }
+    parameters.awayMs = std::min(parameters.awayMs, parameters.timeoutMs);
     parameters.dpuAddr = lookUp(given, dpuAddr);
     parameters.pciAddr = lookUp(given, pciAddr);
     parameters.mode = lookUp(given, mode);
@@ -107,6 +117,9 @@ effectiveDefaults()
 
     for (const Parameter *parameter : table) {
         defaults[parameter->name] = fromEnvironment(*parameter);
+    }
+    if (defaults[awayMs.name].empty()) {
+        defaults[awayMs.name] = defaults[timeoutMs.name];
     }
     return defaults;
 }

@@ -16,7 +16,8 @@ struct Parameters {
     std::string dpuAddr; /* empty: as libbluecache decides (environment, default) */
     std::string pciAddr;
     std::string mode;
-    uint64_t timeoutMs = 0; /* always set */
+    uint64_t timeoutMs = 0; /* always set, as the next */
+    uint64_t awayMs = 0;    /* at most timeoutMs */
 };
 
 /* False with a sentence in `problem` when a name is unknown or a value does not parse. Addresses

@@ -63,6 +63,7 @@ TransferLine::post(const std::shared_ptr<Transfer> &transfer)
     transfer->result = NIXL_IN_PROG;
     transfer->cancelled = false;
     transfer->deadline = now_() + timeout_;
+    transfer->awayUntil = transfer->deadline - timeout_ + away_;
     pump();
     return transfer->result;
 }
@@ -118,19 +119,20 @@ TransferLine::pump()
 }
 
 /* True when the head left the line, one way or the other. All wait equally long, so that the head's
- * deadline is the first to pass. */
+ * deadlines are the first to pass. */
 bool
 TransferLine::submitHead()
 {
     const std::shared_ptr<Transfer> transfer = waiting_.front();
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(transfer->deadline - now_());
+    const auto now = now_();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(transfer->deadline - now);
     bc_submit_options options = {};
     int rc;
 
     options.timeout_ms = static_cast<uint64_t>(std::max<int64_t>(left.count(), 1));
     rc = bc_submit_try(client_, transfer->operation, transfer->entries.data(),
                        transfer->entries.size(), &options, &transfer->request);
-    if ((rc == -EAGAIN || rc == -ENOTCONN) && left.count() > 0) {
+    if ((rc == -EAGAIN && left.count() > 0) || (rc == -ENOTCONN && transfer->awayUntil > now)) {
         return false;
     }
     waiting_.pop_front();
@@ -142,7 +144,7 @@ TransferLine::submitHead()
             nameOf(transfer->operation), keyOf(transfer->entries.front()).c_str(),
             transfer->entries.size(),
             rc == -EAGAIN ? "other requests used up what the agent grants until timeout_ms passed"
-            : rc == -ENOTCONN ? "the agent did not come back within timeout_ms"
+            : rc == -ENOTCONN ? "the agent is away, and did not come back within away_ms"
                               : strerror(-rc));
     finish(*transfer, fromErrno(rc));
     return true;

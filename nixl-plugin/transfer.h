@@ -57,8 +57,9 @@ struct Transfer {
     nixl_status_t result = NIXL_ERR_NOT_POSTED;
     bc_request *request = nullptr; /* while active */
     std::chrono::steady_clock::time_point deadline;
-    bool cancelled = false; /* by a release */
-    bool orphaned = false;  /* its release was refused: nobody may ever ask for it again */
+    std::chrono::steady_clock::time_point awayUntil; /* how long it waits for a lost agent */
+    bool cancelled = false;                          /* by a release */
+    bool orphaned = false; /* its release was refused: nobody may ever ask for it again */
 };
 
 class TransferLine
@@ -67,10 +68,12 @@ public:
     using Clock = std::chrono::steady_clock;
 
     void
-    init(bc_client *client, uint64_t timeoutMs, Clock::time_point (*now)() = Clock::now)
+    init(bc_client *client, uint64_t timeoutMs, uint64_t awayMs,
+         Clock::time_point (*now)() = Clock::now)
     {
         client_ = client;
         timeout_ = std::chrono::milliseconds(timeoutMs);
+        away_ = std::chrono::milliseconds(awayMs);
         now_ = now;
     }
 
@@ -91,6 +94,7 @@ private:
 
     bc_client *client_ = nullptr;
     std::chrono::milliseconds timeout_{0};
+    std::chrono::milliseconds away_{0};
     Clock::time_point (*now_)() = Clock::now;
     std::deque<std::shared_ptr<Transfer>> waiting_;
     std::vector<std::shared_ptr<Transfer>> orphans_;

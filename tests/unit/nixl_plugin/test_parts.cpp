@@ -16,8 +16,8 @@ namespace
 int clear_environment(void **)
 {
     fake = FakeBluecache();
-    for (const char *name :
-         {"BLUECACHE_DPU_ADDR", "BLUECACHE_PCI_ADDR", "BLUECACHE_MODE", "BLUECACHE_TIMEOUT_MS"}) {
+    for (const char *name : {"BLUECACHE_DPU_ADDR", "BLUECACHE_PCI_ADDR", "BLUECACHE_MODE",
+                             "BLUECACHE_TIMEOUT_MS", "BLUECACHE_AWAY_MS"}) {
         unsetenv(name);
     }
     return 0;
@@ -39,6 +39,22 @@ void parameters_come_from_user_then_environment_then_default(void **)
     assert_int_equal(parameters.timeoutMs, 1500);
 }
 
+void waiting_for_a_lost_agent_is_never_longer_than_the_timeout(void **)
+{
+    Parameters parameters;
+    std::string problem;
+
+    assert_true(parseParameters({{"timeout_ms", "20"}}, parameters, problem));
+    assert_int_equal(parameters.awayMs, 20);
+    assert_true(parseParameters({{"timeout_ms", "20"}, {"away_ms", "30"}}, parameters, problem));
+    assert_int_equal(parameters.awayMs, 20);
+    setenv("BLUECACHE_AWAY_MS", "5", 1);
+    assert_true(parseParameters({{"timeout_ms", "20"}}, parameters, problem));
+    assert_int_equal(parameters.awayMs, 5);
+    assert_true(parseParameters({{"away_ms", "0"}}, parameters, problem));
+    assert_int_equal(parameters.awayMs, 0);
+}
+
 void bad_parameters_are_told_by_name(void **)
 {
     Parameters parameters;
@@ -52,6 +68,8 @@ void bad_parameters_are_told_by_name(void **)
         assert_true(problem.find("timeout_ms") != std::string::npos);
     }
     assert_true(parseParameters({{"timeout_ms", "31536000000"}}, parameters, problem));
+    assert_false(parseParameters({{"away_ms", "soon"}}, parameters, problem));
+    assert_true(problem.find("away_ms") != std::string::npos);
     assert_false(
         parseParameters({{"dpu_addr", std::string("127.0.0.1\0:1", 12)}}, parameters, problem));
 }
@@ -99,7 +117,7 @@ void waiting_ends_at_the_deadline(void **)
     const auto second = one_entry(&memory);
 
     now = TransferLine::Clock::time_point() + std::chrono::hours(1);
-    line.init(nullptr, 100, [] { return now; });
+    line.init(nullptr, 100, 100, [] { return now; });
     fake.connected = false;
     assert_int_equal(line.post(first), NIXL_IN_PROG);
     now += std::chrono::milliseconds(60);
@@ -113,6 +131,39 @@ void waiting_ends_at_the_deadline(void **)
     assert_int_equal(line.check(second), NIXL_ERR_BACKEND);
 }
 
+void waiting_for_a_lost_agent_ends_earlier(void **)
+{
+    TransferLine line;
+    bc_memory memory = {nullptr, 0, BC_MEMORY_HOST, 0};
+    const auto transfer = one_entry(&memory);
+    const auto credits = one_entry(&memory);
+
+    now = TransferLine::Clock::time_point() + std::chrono::hours(1);
+    line.init(nullptr, 100, 10, [] { return now; });
+    fake.connected = false;
+    assert_int_equal(line.post(transfer), NIXL_IN_PROG);
+    now += std::chrono::milliseconds(10);
+    assert_int_equal(line.check(transfer), NIXL_ERR_REMOTE_DISCONNECT);
+    /* Credits are another matter: an agent that is there is waited for. */
+    fake.connected = true;
+    fake.credits = 0;
+    assert_int_equal(line.post(credits), NIXL_IN_PROG);
+    now += std::chrono::milliseconds(99);
+    assert_int_equal(line.check(credits), NIXL_IN_PROG);
+    now += std::chrono::milliseconds(1);
+    assert_int_equal(line.check(credits), NIXL_ERR_BACKEND);
+}
+
+void lost_agent_is_not_waited_for(void **)
+{
+    TransferLine line;
+    bc_memory memory = {nullptr, 0, BC_MEMORY_HOST, 0};
+
+    line.init(nullptr, 100, 0, [] { return now; });
+    fake.connected = false;
+    assert_int_equal(line.post(one_entry(&memory)), NIXL_ERR_REMOTE_DISCONNECT);
+}
+
 void time_in_line_counts_for_the_request(void **)
 {
     TransferLine line;
@@ -120,7 +171,7 @@ void time_in_line_counts_for_the_request(void **)
     const auto transfer = one_entry(&memory);
 
     now = TransferLine::Clock::time_point() + std::chrono::hours(1);
-    line.init(nullptr, 100, [] { return now; });
+    line.init(nullptr, 100, 100, [] { return now; });
     fake.hold = true;
     fake.credits = 0;
     assert_int_equal(line.post(transfer), NIXL_IN_PROG);
@@ -143,6 +194,10 @@ int main()
         cmocka_unit_test_setup(defaults_can_be_given_back, clear_environment),
         cmocka_unit_test_setup(keys_are_printed_safely, clear_environment),
         cmocka_unit_test_setup(waiting_ends_at_the_deadline, clear_environment),
+        cmocka_unit_test_setup(waiting_for_a_lost_agent_is_never_longer_than_the_timeout,
+                               clear_environment),
+        cmocka_unit_test_setup(waiting_for_a_lost_agent_ends_earlier, clear_environment),
+        cmocka_unit_test_setup(lost_agent_is_not_waited_for, clear_environment),
         cmocka_unit_test_setup(time_in_line_counts_for_the_request, clear_environment),
     };
 

@@ -141,6 +141,22 @@ void query_answers_the_whole_list_in_one_round_trip(void **)
     assert_string_equal(resp[3]->at("size").c_str(), "0");
 }
 
+void query_of_a_lost_agent_ends_at_once_when_told_so(void **)
+{
+    EngineUnderTest t(nixl_b_params_t{{"away_ms", "0"}});
+    std::vector<nixlBlobDesc> descs(1);
+    std::vector<nixl_query_resp_t> resp;
+
+    descs[0].metaInfo = "k";
+    fake.connected = false;
+    assert_int_equal(t.engine->queryMem(nixl_reg_dlist_t(OBJ_SEG, descs), resp),
+                     NIXL_ERR_REMOTE_DISCONNECT);
+    assert_int_equal(fake.queries, 0);
+    fake.connected = true;
+    assert_int_equal(t.engine->queryMem(nixl_reg_dlist_t(OBJ_SEG, descs), resp), NIXL_SUCCESS);
+    assert_int_equal(fake.queries, 1);
+}
+
 void query_tells_a_failure_from_a_miss(void **)
 {
     EngineUnderTest t;
@@ -218,6 +234,7 @@ int main()
         cmocka_unit_test_setup(number_names_one_key_while_it_is_registered, reset_fake),
         cmocka_unit_test_setup(key_length_is_limited, reset_fake),
         cmocka_unit_test_setup(query_answers_the_whole_list_in_one_round_trip, reset_fake),
+        cmocka_unit_test_setup(query_of_a_lost_agent_ends_at_once_when_told_so, reset_fake),
         cmocka_unit_test_setup(query_tells_a_failure_from_a_miss, reset_fake),
         cmocka_unit_test_setup(backend_fails_without_an_agent, reset_fake),
         cmocka_unit_test_setup(backend_fails_on_an_unknown_parameter, reset_fake),

@@ -108,6 +108,7 @@ BC_STATIC_ASSERT(sizeof(struct bc_wire_hello) == 48, "hello is 48 bytes");
 #define BC_FEATURE_EMULATED_DOCA (UINT64_C(1) << 0)
 #define BC_FEATURE_IF_ABSENT     (UINT64_C(1) << 1) /* reserved: BC_KEY_FLAG_IF_ABSENT is taken */
 #define BC_FEATURE_PARTS         (UINT64_C(1) << 2) /* reserved: objects over several requests */
+#define BC_FEATURE_GROUPS        (UINT64_C(1) << 3) /* agent: BC_TLV_GROUP is followed */
 
 /* ---- HELLO_ACK: followed by name_len bytes: "dpu_dma_copy 0.1.0 posix" (program, version,
  *      backend). With status OK every credit and limit is at least 1. ---- */
@@ -212,13 +213,24 @@ struct bc_wire_key {
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_wire_key) == 16, "key is 16 bytes");
 
-/* Hints that an agent may ignore. */
+/* Hints that an agent may ignore; all but GROUP are reserved.
+ *
+ * GROUP: at most one, of a push only. A u64 for each key of the key table, in its order: the group
+ * of the object, 0 for none. One that is there twice, of another length, or in a pull is malformed,
+ * whatever the features. With BC_FEATURE_GROUPS the agent does this: when it drops an object of a
+ * group to make room, or because stored bytes cannot be verified or read, it drops every object of
+ * that group which was pushed by a TRANSFER that had arrived by then, wherever in this agent it is;
+ * also one whose push is still under way, once it is stored. Objects of one TRANSFER so share their
+ * fate. Groups are the client's choice and belong to a tenant. */
 enum bc_tlv_type {
     BC_TLV_CHAIN_PARENT = 1,
     BC_TLV_SESSION = 2,
     BC_TLV_GROUP = 3,
     BC_TLV_PRIORITY = 4,
 };
+#define BC_TLV_HEADER_LEN 4u
+/* Keys of a TRANSFER with groups: their TLV has 16 bits for its length. */
+#define BC_GROUP_KEYS_MAX (UINT16_MAX / 8u)
 
 /* ---- COMPLETION: this header, then entry_count u32 statuses from first_entry on. entry_count 0:
  *      `status` holds for every entry not named yet. ---- */

@@ -56,7 +56,8 @@ static uint32_t find_or_add(struct bc_plan *plan, struct key_table *table,
     }
     table->slots[at] = plan->key_count + 1;
     key = &plan->keys[plan->key_count];
-    *key = (struct bc_plan_key){.data = entry->key, .len = (uint32_t)entry->key_len};
+    *key = (struct bc_plan_key){
+        .data = entry->key, .len = (uint32_t)entry->key_len, .group = entry->group};
     return plan->key_count++;
 }
 
@@ -134,15 +135,19 @@ struct cut {
     uint32_t entries;
     uint32_t keys;
     size_t key_bytes;
+    bool groups;
 };
 
 static bool fits(const struct cut *cut, const struct bc_plan_key *key,
                  const struct bc_plan_limits *limits)
 {
+    uint32_t keys = cut->keys + 1;
+    bool groups = limits->groups && (cut->groups || key->group != 0);
+
     return cut->entries + (uint64_t)key->entries <= limits->entries_max &&
-           cut->keys + 1 <= limits->entries_max &&
-           bc_transfer_body_len(cut->entries + key->entries, cut->keys + 1,
-                                cut->key_bytes + key->len, 0) <= limits->body_max;
+           keys <= limits->entries_max && (!groups || keys <= BC_GROUP_KEYS_MAX) &&
+           bc_transfer_body_len(cut->entries + key->entries, keys, cut->key_bytes + key->len,
+                                groups ? bc_tlv_group_len(keys) : 0) <= limits->body_max;
 }
 
 /* Gives every key its part. Returns the number of parts, or -EINVAL. */
@@ -163,11 +168,12 @@ static int64_t assign_parts(struct bc_plan *plan, const struct bc_plan_limits *l
         cut.entries += key->entries;
         cut.keys++;
         cut.key_bytes += key->len;
+        cut.groups = cut.groups || key->group != 0;
     }
     return plan->key_count == 0 ? 0 : (int64_t)cut.part + 1;
 }
 
-static void describe_parts(struct bc_plan *plan, struct bc_request *request)
+static void describe_parts(struct bc_plan *plan, struct bc_request *request, bool groups)
 {
     uint32_t first = 0;
 
@@ -180,14 +186,17 @@ static void describe_parts(struct bc_plan *plan, struct bc_request *request)
             part->key_first = i;
         }
         part->count += key->entries;
-        part->body_len += key->len; /* of the keys alone so far */
+        part->body_len += key->len;                 /* of the keys alone so far */
+        part->tlv_len += groups && key->group != 0; /* whether there are any so far */
     }
     for (uint32_t i = 0; i < plan->part_count; i++) {
         struct bc_part *part = &plan->parts[i];
 
         part->first = first;
         first += part->count;
-        part->body_len = bc_transfer_body_len(part->count, part->key_count, part->body_len, 0);
+        part->tlv_len = part->tlv_len > 0 ? bc_tlv_group_len(part->key_count) : 0;
+        part->body_len =
+            bc_transfer_body_len(part->count, part->key_count, part->body_len, part->tlv_len);
     }
 }
 
@@ -226,7 +235,7 @@ int bc_plan_cut(struct bc_plan *plan, struct bc_request *request,
     free(plan->parts);
     plan->parts = parts;
     plan->part_count = (uint32_t)count;
-    describe_parts(plan, request);
+    describe_parts(plan, request, limits->groups);
     order_entries(plan, request);
     return 0;
 }

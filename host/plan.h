@@ -21,6 +21,7 @@ struct bc_plan_key {
     uint32_t entries;
     uint32_t part;
     uint64_t object_size; /* end of the farthest entry */
+    uint64_t group;       /* of the first entry; 0: none */
 };
 
 struct bc_part {
@@ -31,6 +32,7 @@ struct bc_part {
     uint32_t key_first;
     uint32_t key_count;
     size_t body_len;
+    size_t tlv_len; /* part of it: the groups of its keys, when one has any */
     uint64_t bytes;
     uint64_t moved;
     uint32_t named; /* entries with a status */
@@ -48,6 +50,7 @@ struct bc_plan {
 struct bc_plan_limits {
     uint32_t entries_max;
     size_t body_max;
+    bool groups; /* they are to be sent */
 };
 
 /* Collects the keys; key_of[i] gets the index of entry i's key, BC_KEY_NONE for a key that no agent

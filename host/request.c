@@ -98,11 +98,12 @@ void bc_request_destroy(struct bc_request *request)
 
 /* ---- progress ------------------------------------------------------------------------------ */
 
-struct bc_plan_limits bc_request_limits_locked(const struct bc_client *client)
+struct bc_plan_limits bc_request_limits_locked(const struct bc_client *client, enum bc_op op)
 {
     return (struct bc_plan_limits){
         .entries_max = (uint32_t)bc_min_u64(client->grant.entries_max, BC_TRANSFER_ENTRIES_MAX),
-        .body_max = bc_min_u64(client->grant.message_max, BC_MESSAGE_BODY_MAX)};
+        .body_max = bc_min_u64(client->grant.message_max, BC_MESSAGE_BODY_MAX),
+        .groups = op == BC_PUSH && (client->grant.features & BC_FEATURE_GROUPS) != 0};
 }
 
 bool bc_request_is_safe_locked(const struct bc_request *request)

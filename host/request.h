@@ -64,7 +64,7 @@ static inline bool bc_request_is_terminal(const struct bc_request *request)
 }
 
 /* What a part may hold, as granted last. */
-struct bc_plan_limits bc_request_limits_locked(const struct bc_client *client);
+struct bc_plan_limits bc_request_limits_locked(const struct bc_client *client, enum bc_op op);
 
 /* True when every export it names is closed. */
 bool bc_request_is_safe_locked(const struct bc_request *request);

@@ -83,7 +83,7 @@ static int submit(struct bc_client *client, enum bc_op op, const struct bc_entry
         return rc;
     }
     bc_client_lock(client);
-    limits = bc_request_limits_locked(client);
+    limits = bc_request_limits_locked(client, request->op);
     request->plan_serial = client->link != NULL ? client->link->serial : 0;
     bc_client_unlock(client);
     rc = bc_plan_cut(&request->plan, request, &limits);

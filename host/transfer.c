@@ -177,6 +177,17 @@ static int encode_keys(struct bc_writer *writer, const struct bc_part *part)
     return rc;
 }
 
+static int encode_groups(struct bc_writer *writer, const struct bc_part *part)
+{
+    const struct bc_plan_key *keys = part->request->plan.keys + part->key_first;
+    int rc = bc_tlv_group_begin(writer, part->key_count);
+
+    for (uint32_t i = 0; i < part->key_count && rc == 0; i++) {
+        bc_writer_u64(writer, keys[i].group);
+    }
+    return rc;
+}
+
 static uint32_t deadline_ms(const struct bc_request *request)
 {
     uint64_t now_ns = bc_now_ns();
@@ -192,7 +203,8 @@ static int encode_part(struct bc_writer *writer, const struct bc_part *part)
                                                                          : BC_TRANSFER_PULL,
                                       .deadline_ms = deadline_ms(part->request),
                                       .key_count = part->key_count,
-                                      .entry_count = part->count};
+                                      .entry_count = part->count,
+                                      .tlv_len = (uint32_t)part->tlv_len};
     int rc = bc_transfer_header_encode(writer, &header);
 
     if (rc == 0) {
@@ -200,6 +212,9 @@ static int encode_part(struct bc_writer *writer, const struct bc_part *part)
     }
     if (rc == 0) {
         rc = encode_keys(writer, part);
+    }
+    if (rc == 0 && part->tlv_len > 0) {
+        rc = encode_groups(writer, part);
     }
     return rc;
 }
@@ -258,7 +273,7 @@ static void started_locked(struct bc_client *client, struct bc_request *request)
 /* Another session may have granted less than the one that the request was cut for. */
 static int recut_locked(struct bc_client *client, struct bc_request *request)
 {
-    struct bc_plan_limits limits = bc_request_limits_locked(client);
+    struct bc_plan_limits limits = bc_request_limits_locked(client, request->op);
     int rc;
 
     if (request->started || request->plan_serial == client->link->serial) {

@@ -104,7 +104,7 @@ nixlDocaDmaProxyEngine::addEntriesLocked(const nixl_meta_dlist_t &local,
             return NIXL_ERR_INVALID_PARAM;
         }
         transfer.entries.push_back({memory->memory, here.addr - memory->addr, key->data(),
-                                    key->size(), there.addr, here.len});
+                                    key->size(), there.addr, here.len, 0});
         transfer.memories.push_back(memory);
         transfer.keys.push_back(key);
     }

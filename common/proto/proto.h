@@ -93,6 +93,7 @@ struct bc_transfer {
     const struct bc_wire_entry *entries; /* entry_count, in place (packed, any alignment) */
     struct bc_bytes keys;                /* the raw key table */
     struct bc_bytes tlvs;
+    const uint8_t *groups; /* key_count u64, read with bc_transfer_group; NULL: no TLV GROUP */
 };
 /* Size of the body for these counts; key_bytes is the sum of key_len + (HAS_META ?
  * BC_OBJECT_META_LEN : 0), tlv_len that of 4 + the length of each TLV's value. */
@@ -105,7 +106,8 @@ BC_MUST_USE int bc_transfer_entry_encode(struct bc_writer *writer,
                                          const struct bc_wire_entry *entry);
 BC_MUST_USE int bc_transfer_key_encode(struct bc_writer *writer, const struct bc_key_desc *key);
 /* Checks: op known, counts within limits and not 0, key_index < key_count, offset + length without
- * overflow, object_size 0 on a pull, key table walks exactly, TLVs walk exactly.
+ * overflow, object_size 0 on a pull, key table walks exactly, TLVs walk exactly, GROUP is that of
+ * a push, there once, with a value for each key.
  * No errors here: a key of length 0 or over BC_KEY_LEN_MAX (its entries get a status of their own),
  * an object_size over BC_OBJECT_SIZE_MAX, a key that no entry names, entries that do not tile. */
 BC_MUST_USE int bc_transfer_decode(const void *body, size_t len, struct bc_transfer *transfer_out);
@@ -115,6 +117,8 @@ struct bc_key_iter {
 };
 void bc_transfer_keys(const struct bc_transfer *transfer, struct bc_key_iter *iter_out);
 bool bc_transfer_key_next(struct bc_key_iter *iter, struct bc_key_desc *key_out);
+/* Group of the key of this index, which is below key_count; 0: none. */
+uint64_t bc_transfer_group(const struct bc_transfer *transfer, uint32_t key_index);
 /* TLVs: init a reader over transfer.tlvs; false at the end. */
 struct bc_tlv {
     uint16_t type;
@@ -122,6 +126,13 @@ struct bc_tlv {
 };
 BC_MUST_USE int bc_tlv_encode(struct bc_writer *writer, const struct bc_tlv *tlv);
 bool bc_tlv_next(struct bc_reader *reader, struct bc_tlv *tlv_out);
+/* The TLV GROUP of `count` keys begins; that many bc_writer_u64 follow. -E2BIG over
+ * BC_GROUP_KEYS_MAX. Its length with header: bc_tlv_group_len. */
+BC_MUST_USE int bc_tlv_group_begin(struct bc_writer *writer, uint32_t count);
+static inline size_t bc_tlv_group_len(uint32_t count)
+{
+    return BC_TLV_HEADER_LEN + (size_t)count * sizeof(uint64_t);
+}
 
 /* COMPLETION: statuses may be NULL with entry_count 0. */
 struct bc_completion {

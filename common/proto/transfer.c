@@ -111,14 +111,24 @@ static int keys_check(struct bc_reader *reader, const struct bc_wire_transfer *w
     return 0;
 }
 
-static int tlvs_check(const struct bc_bytes *tlvs)
+/* Those that have no meaning here are only walked. */
+static int tlvs_decode(struct bc_transfer *transfer)
 {
+    const struct bc_wire_transfer *wire = &transfer->wire;
     struct bc_reader reader;
     struct bc_tlv tlv;
 
-    bc_reader_init(&reader, tlvs->data, tlvs->len);
+    transfer->groups = NULL;
+    bc_reader_init(&reader, transfer->tlvs.data, transfer->tlvs.len);
     while (bc_tlv_next(&reader, &tlv)) {
-        /* only their lengths are looked at */
+        if (tlv.type != BC_TLV_GROUP) {
+            continue;
+        }
+        if (wire->op != BC_TRANSFER_PUSH || transfer->groups != NULL ||
+            tlv.value.len != (size_t)wire->key_count * sizeof(uint64_t)) {
+            return -EBADMSG;
+        }
+        transfer->groups = tlv.value.data;
     }
     return bc_reader_finish(&reader);
 }
@@ -151,7 +161,7 @@ int bc_transfer_decode(const void *body, size_t len, struct bc_transfer *transfe
     }
     transfer.keys.len = (size_t)(reader.data + reader.pos - transfer.keys.data);
     transfer.tlvs = bc_proto_view(&reader, transfer.wire.tlv_len);
-    if (bc_reader_finish(&reader) != 0 || tlvs_check(&transfer.tlvs) != 0) {
+    if (bc_reader_finish(&reader) != 0 || tlvs_decode(&transfer) != 0) {
         return -EBADMSG;
     }
     *transfer_out = transfer;
@@ -171,6 +181,28 @@ bool bc_transfer_key_next(struct bc_key_iter *iter, struct bc_key_desc *key_out)
     }
     iter->left--;
     return true;
+}
+
+uint64_t bc_transfer_group(const struct bc_transfer *transfer, uint32_t key_index)
+{
+    struct bc_reader reader;
+
+    if (transfer->groups == NULL) {
+        return 0;
+    }
+    bc_reader_init(&reader, transfer->groups + (size_t)key_index * sizeof(uint64_t),
+                   sizeof(uint64_t));
+    return bc_reader_u64(&reader);
+}
+
+int bc_tlv_group_begin(struct bc_writer *writer, uint32_t count)
+{
+    if (count > BC_GROUP_KEYS_MAX) {
+        return -E2BIG;
+    }
+    bc_writer_u16(writer, BC_TLV_GROUP);
+    bc_writer_u16(writer, (uint16_t)(count * sizeof(uint64_t)));
+    return bc_proto_written(writer);
 }
 
 int bc_tlv_encode(struct bc_writer *writer, const struct bc_tlv *tlv)

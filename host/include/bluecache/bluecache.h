@@ -158,6 +158,13 @@ struct bc_entry {
     size_t key_len;
     uint64_t object_offset;
     uint64_t length;
+    /* Push: objects that are of no use without one another have the same group, any value but 0
+     * (none). When the agent drops one of them to make room, or because it cannot be verified or
+     * read, it drops all of that group which were pushed by requests it had by then. Replacing and
+     * removing concern one object alone; what is pushed after the drop starts anew; agents do not
+     * tell each other. Of the entries that name one key the first one's counts. Pull: not looked
+     * at. An agent too old for groups stores the objects without. */
+    uint64_t group;
 };
 
 struct bc_submit_options {

@@ -5,6 +5,7 @@
  * exist.
  *
  * Traces: "conn", "hello", "register <n>", "unregister", "transfer <entries>", "cancel", "ping",
+ * "groups <of the first key> <of the last>",
  * "query <n>", "remove <n>", "stats", "goodbye", "closed", "violation ...".
  * Thread: start and stop one thread, the rest any. */
 #ifndef BC_TEST_HOST_FAKE_AGENT_H
@@ -28,6 +29,7 @@ struct fake_agent_options {
     uint32_t hello_status;   /* enum bc_status */
     const char *hello_error; /* answer HELLO by ERROR with this text */
     uint16_t port;           /* 0: any */
+    bool no_groups;          /* does not offer BC_FEATURE_GROUPS */
 };
 
 struct fake_agent *fake_agent_start(const struct fake_agent_options *options);

@@ -49,7 +49,8 @@ static bool answer_hello(struct fake_conn *conn, const struct bc_message *messag
     struct bc_hello_ack ack = {
         .wire = {.status = options->hello_status,
                  .version = BC_WIRE_VERSION,
-                 .features = BC_FEATURE_EMULATED_DOCA,
+                 .features =
+                     BC_FEATURE_EMULATED_DOCA | (options->no_groups ? 0 : BC_FEATURE_GROUPS),
                  .session_id = ++conn->agent->sessions,
                  .requests_max = (uint32_t)given(options->requests_max, AMPLE),
                  .entries_max = (uint32_t)given(options->entries_max, BC_TRANSFER_ENTRIES_MAX),
@@ -240,6 +241,10 @@ static bool note_transfer(struct fake_conn *conn, const struct bc_message *messa
         return violation("transfer");
     }
     trace_add("transfer %u", transfer.wire.entry_count);
+    if (transfer.groups != NULL) {
+        trace_add("groups %llu %llu", (unsigned long long)bc_transfer_group(&transfer, 0),
+                  (unsigned long long)bc_transfer_group(&transfer, transfer.wire.key_count - 1));
+    }
     conn->transfers++;
     conn->bytes += bytes_of(&transfer);
     agent->transfers_peak =

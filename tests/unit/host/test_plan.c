@@ -42,9 +42,12 @@ static void make_plan(uint32_t count)
     }
 }
 
+static bool with_groups;
+
 static int cut(uint32_t entries_max, size_t body_max)
 {
-    struct bc_plan_limits limits = {.entries_max = entries_max, .body_max = body_max};
+    struct bc_plan_limits limits = {
+        .entries_max = entries_max, .body_max = body_max, .groups = with_groups};
 
     return bc_plan_cut(&request.plan, &request, &limits);
 }
@@ -168,6 +171,62 @@ static void keys_that_no_agent_takes_are_left_out(void **state)
     bc_plan_fini(&request.plan);
 }
 
+static void groups_take_room_in_the_parts_that_have_some(void **state)
+{
+    const size_t body_max = 8192;
+
+    (void)state;
+    make_entries(COUNT_MAX, 2);
+    for (uint32_t i = 0; i < COUNT_MAX; i++) {
+        entries[i].group = i < COUNT_MAX / 2 ? 0 : 1 + i; /* the first one of a key counts */
+    }
+    make_plan(COUNT_MAX);
+    assert_int_equal(request.plan.keys[COUNT_MAX / 4].group, 1 + COUNT_MAX / 2);
+    assert_int_equal(cut(65536, body_max), 0);
+    assert_int_equal(request.plan.parts[request.plan.part_count - 1].tlv_len, 0);
+    with_groups = true;
+    assert_int_equal(cut(65536, body_max), 0);
+    with_groups = false;
+    check_plan(65536, body_max);
+    assert_int_equal(request.plan.parts[0].tlv_len, 0);
+    for (uint32_t p = 0; p < request.plan.part_count; p++) {
+        const struct bc_part *part = &request.plan.parts[p];
+        bool any = part->key_first + part->key_count > COUNT_MAX / 4;
+
+        assert_int_equal(part->tlv_len, any ? bc_tlv_group_len(part->key_count) : 0);
+    }
+    bc_plan_fini(&request.plan);
+}
+
+static void parts_with_groups_have_as_many_keys_as_fit_their_tlv(void **state)
+{
+    static struct bc_entry many[2 * BC_GROUP_KEYS_MAX];
+    static uint32_t keys[BC_ARRAY_LEN(many)];
+    static char text[BC_ARRAY_LEN(many)][16];
+    struct bc_plan_limits limits = {
+        .entries_max = 65536, .body_max = BC_MESSAGE_BODY_MAX, .groups = true};
+
+    (void)state;
+    for (uint32_t i = 0; i < BC_ARRAY_LEN(many); i++) {
+        many[i] = (struct bc_entry){
+            .key = text[i], .key_len = (size_t)snprintf(text[i], sizeof(text[i]), "%u", i)};
+    }
+    many[BC_GROUP_KEYS_MAX + 9].group = 1;
+    memset(&request, 0, sizeof(request));
+    assert_int_equal(bc_plan_init(&request.plan, many, BC_ARRAY_LEN(many), keys), 0);
+    assert_int_equal(bc_plan_cut(&request.plan, &request, &limits), 0);
+    assert_int_equal(request.plan.part_count, 2);
+    assert_int_equal(request.plan.parts[0].tlv_len, 0);
+    assert_int_equal(request.plan.parts[0].key_count, BC_GROUP_KEYS_MAX + 9);
+    many[0].group = 2;
+    bc_plan_fini(&request.plan);
+    assert_int_equal(bc_plan_init(&request.plan, many, BC_ARRAY_LEN(many), keys), 0);
+    assert_int_equal(bc_plan_cut(&request.plan, &request, &limits), 0);
+    assert_int_equal(request.plan.part_count, 2);
+    assert_int_equal(request.plan.parts[0].key_count, BC_GROUP_KEYS_MAX);
+    bc_plan_fini(&request.plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +236,8 @@ int main(void)
         cmocka_unit_test(parts_fit_a_message),
         cmocka_unit_test(a_key_over_the_limit_cannot_be_cut),
         cmocka_unit_test(keys_that_no_agent_takes_are_left_out),
+        cmocka_unit_test(groups_take_room_in_the_parts_that_have_some),
+        cmocka_unit_test(parts_with_groups_have_as_many_keys_as_fit_their_tlv),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

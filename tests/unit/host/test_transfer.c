@@ -142,6 +142,34 @@ static void large_requests_are_split_between_keys(void **state)
     assert_true(fake_agent_transfers_peak(agent) <= 3);
 }
 
+static void groups_go_with_pushes_to_agents_that_know_them(void **state)
+{
+    struct fake_agent_options options = {.no_groups = true};
+    struct bc_entry entries[3];
+
+    (void)state;
+    start(NULL);
+    entries[0] = entry_of(memory, 0, 10, "a");
+    entries[1] = entry_of(memory, 0, 10, "a");
+    entries[2] = entry_of(memory, 20, 10, "b");
+    entries[1].object_offset = 10;
+    assert_int_equal(finish(submit(BC_PUSH, entries, 3, 0)), BC_STATUS_OK);
+    assert_int_equal(trace_count("groups"), 0);
+    entries[0].group = 5;
+    entries[1].group = 6; /* the first entry of a key counts */
+    entries[2].group = UINT64_MAX;
+    assert_int_equal(finish(submit(BC_PUSH, entries, 3, 0)), BC_STATUS_OK);
+    assert_int_equal(trace_count("groups 5 18446744073709551615"), 1);
+    assert_int_equal(finish(submit(BC_PULL, entries, 3, 0)), BC_STATUS_OK);
+    assert_int_equal(trace_count("groups"), 1);
+    assert_int_equal(tear_down(state), 0);
+
+    start(&options);
+    entries[0].memory = entries[1].memory = entries[2].memory = memory;
+    assert_int_equal(finish(submit(BC_PUSH, entries, 3, 0)), BC_STATUS_OK);
+    assert_int_equal(trace_count("groups"), 0);
+}
+
 static void an_object_of_too_many_pieces_is_refused(void **state)
 {
     struct fake_agent_options options = {.entries_max = 10};
@@ -323,6 +351,7 @@ int main(void)
         cmocka_unit_test_teardown(arguments_are_checked, tear_down),
         cmocka_unit_test_teardown(large_requests_are_split_between_keys, tear_down),
         cmocka_unit_test_teardown(an_object_of_too_many_pieces_is_refused, tear_down),
+        cmocka_unit_test_teardown(groups_go_with_pushes_to_agents_that_know_them, tear_down),
         cmocka_unit_test_teardown(credits_of_requests_hold_back, tear_down),
         cmocka_unit_test_teardown(credits_of_bytes_hold_back, tear_down),
         cmocka_unit_test_teardown(cancel_ends_it_soon, tear_down),

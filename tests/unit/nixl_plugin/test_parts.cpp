@@ -104,7 +104,7 @@ std::shared_ptr<Transfer> one_entry(bc_memory *memory)
     const Key key = std::make_shared<const std::string>("k");
 
     transfer->operation = BC_PULL;
-    transfer->entries.push_back({memory, 0, key->data(), key->size(), 0, 1});
+    transfer->entries.push_back({memory, 0, key->data(), key->size(), 0, 1, 0});
     transfer->keys.push_back(key);
     return transfer;
 }

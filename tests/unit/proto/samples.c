@@ -123,9 +123,10 @@ static int encode_transfer(struct seeded *seeded, struct bc_writer *writer)
     static const uint8_t meta[BC_OBJECT_META_LEN] = "meta";
     struct bc_tlv tlvs[2] = {
         {.type = BC_TLV_CHAIN_PARENT, .value = some_bytes(seeded, 0)},
-        {.type = (uint16_t)seeded_next(seeded), .value = some_bytes(seeded, 0)},
+        {.type = (uint16_t)(seeded_next(seeded) | 0x8000u), .value = some_bytes(seeded, 0)},
     };
     size_t tlv_count = seeded_below(seeded, 3);
+    bool groups = seeded_below(seeded, 2) == 0;
     struct bc_wire_transfer header = {
         .op = (uint8_t)(1 + seeded_below(seeded, 2)),
         .deadline_ms = (uint32_t)seeded_next(seeded),
@@ -137,6 +138,8 @@ static int encode_transfer(struct seeded *seeded, struct bc_writer *writer)
     for (size_t i = 0; i < tlv_count; i++) {
         header.tlv_len += 4 + (uint32_t)tlvs[i].value.len;
     }
+    groups = groups && header.op == BC_TRANSFER_PUSH;
+    header.tlv_len += groups ? (uint32_t)bc_tlv_group_len(header.key_count) : 0;
     rc = bc_transfer_header_encode(writer, &header);
     if (rc == 0) {
         rc = encode_transfer_entries(seeded, &header, writer);
@@ -152,6 +155,12 @@ static int encode_transfer(struct seeded *seeded, struct bc_writer *writer)
     }
     for (size_t i = 0; i < tlv_count && rc == 0; i++) {
         rc = bc_tlv_encode(writer, &tlvs[i]);
+    }
+    if (groups && rc == 0) {
+        rc = bc_tlv_group_begin(writer, header.key_count);
+    }
+    for (uint32_t i = 0; i < header.key_count && groups && rc == 0; i++) {
+        bc_writer_u64(writer, seeded_next(seeded));
     }
     return rc;
 }

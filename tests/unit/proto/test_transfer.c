@@ -258,6 +258,101 @@ static void largest_transfer_fits_a_message(void **state)
     free(data);
 }
 
+/* A push or pull of three keys with these TLVs. */
+static void encode_tlvs(struct body *body, uint8_t op, const struct bc_tlv *tlvs, size_t count)
+{
+    struct bc_wire_transfer header = {.op = op, .key_count = 3, .entry_count = 1};
+    const struct bc_wire_entry entry = {.length = 1};
+    const struct bc_key_desc key = {.key = bytes_of("key")};
+
+    body_init(body);
+    for (size_t i = 0; i < count; i++) {
+        header.tlv_len += BC_TLV_HEADER_LEN + (uint32_t)tlvs[i].value.len;
+    }
+    assert_int_equal(bc_transfer_header_encode(&body->writer, &header), 0);
+    assert_int_equal(bc_transfer_entry_encode(&body->writer, &entry), 0);
+    for (uint32_t i = 0; i < header.key_count; i++) {
+        assert_int_equal(bc_transfer_key_encode(&body->writer, &key), 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(bc_tlv_encode(&body->writer, &tlvs[i]), 0);
+    }
+}
+
+static void groups_come_back_in_the_order_of_the_keys(void **state)
+{
+    static const uint8_t values[24] = {[0] = 7, [15] = 0x80, [16] = 1, [17] = 2};
+    const struct bc_tlv tlvs[] = {
+        {.type = BC_TLV_SESSION, .value = bytes_of("s")},
+        {.type = BC_TLV_GROUP, .value = {.data = values, .len = sizeof(values)}},
+        {.type = 777, .value = bytes_of("odd")},
+    };
+    struct bc_transfer transfer;
+    struct body body;
+
+    (void)state;
+    encode_tlvs(&body, BC_TRANSFER_PUSH, tlvs, 3);
+    assert_int_equal(bc_transfer_decode(body.data, body_len(&body), &transfer), 0);
+    assert_int_equal(bc_transfer_group(&transfer, 0), 7);
+    assert_true(bc_transfer_group(&transfer, 1) == UINT64_C(1) << 63);
+    assert_int_equal(bc_transfer_group(&transfer, 2), 0x201);
+    encode_tlvs(&body, BC_TRANSFER_PUSH, tlvs, 1);
+    assert_int_equal(bc_transfer_decode(body.data, body_len(&body), &transfer), 0);
+    assert_null(transfer.groups);
+    assert_int_equal(bc_transfer_group(&transfer, 2), 0);
+}
+
+static void groups_of_another_count_twice_or_of_a_pull_are_malformed(void **state)
+{
+    static const uint8_t values[32];
+    struct bc_tlv tlvs[] = {
+        {.type = BC_TLV_GROUP, .value = {.data = values, .len = 24}},
+        {.type = BC_TLV_GROUP, .value = {.data = values, .len = 24}},
+    };
+    struct body body;
+
+    (void)state;
+    encode_tlvs(&body, BC_TRANSFER_PUSH, tlvs, 1);
+    assert_int_equal(decode(body.data, body_len(&body)), 0);
+    encode_tlvs(&body, BC_TRANSFER_PUSH, tlvs, 2);
+    assert_int_equal(decode(body.data, body_len(&body)), -EBADMSG);
+    encode_tlvs(&body, BC_TRANSFER_PULL, tlvs, 1);
+    assert_int_equal(decode(body.data, body_len(&body)), -EBADMSG);
+    for (size_t len = 0; len <= sizeof(values); len++) {
+        tlvs[0].value.len = len;
+        encode_tlvs(&body, BC_TRANSFER_PUSH, tlvs, 1);
+        assert_int_equal(decode(body.data, body_len(&body)), len == 24 ? 0 : -EBADMSG);
+    }
+}
+
+static void groups_are_written_as_they_are_read(void **state)
+{
+    const uint64_t values[] = {1, 0, UINT64_MAX};
+    uint8_t data[64];
+    struct bc_writer writer;
+    struct bc_reader reader;
+    struct bc_tlv tlv;
+
+    (void)state;
+    bc_writer_init(&writer, data, sizeof(data));
+    assert_int_equal(bc_tlv_group_begin(&writer, 3), 0);
+    for (size_t i = 0; i < 3; i++) {
+        bc_writer_u64(&writer, values[i]);
+    }
+    assert_int_equal(writer.pos, bc_tlv_group_len(3));
+    bc_reader_init(&reader, data, writer.pos);
+    assert_true(bc_tlv_next(&reader, &tlv));
+    assert_int_equal(tlv.type, BC_TLV_GROUP);
+    assert_int_equal(tlv.value.len, sizeof(values));
+    assert_memory_equal(tlv.value.data, values, sizeof(values));
+    assert_int_equal(bc_reader_left(&reader), 0);
+    assert_int_equal(bc_tlv_group_begin(&writer, BC_GROUP_KEYS_MAX), 0);
+    assert_int_equal(bc_tlv_group_begin(&writer, BC_GROUP_KEYS_MAX + 1), -E2BIG);
+    assert_true(bc_tlv_group_len(BC_GROUP_KEYS_MAX) <= BC_TLV_BYTES_MAX);
+    bc_writer_init(&writer, data, 3);
+    assert_int_equal(bc_tlv_group_begin(&writer, 1), -EMSGSIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +364,9 @@ int main(void)
         cmocka_unit_test(header_is_checked_before_it_is_sent),
         cmocka_unit_test(entry_needs_room),
         cmocka_unit_test(largest_transfer_fits_a_message),
+        cmocka_unit_test(groups_come_back_in_the_order_of_the_keys),
+        cmocka_unit_test(groups_of_another_count_twice_or_of_a_pull_are_malformed),
+        cmocka_unit_test(groups_are_written_as_they_are_read),
     };
 
     return cmocka_run_group_tests_name("proto_transfer", tests, NULL, NULL);

@@ -124,6 +124,10 @@ static int walk_transfer(struct walk *walk)
         keys++;
     }
     BC_ASSERT(keys == transfer.wire.key_count);
+    see(walk, transfer.groups, transfer.groups != NULL ? keys * sizeof(uint64_t) : 0);
+    for (uint32_t i = 0; i < keys; i++) {
+        walk->sum += bc_transfer_group(&transfer, i);
+    }
     bc_reader_init(&reader, transfer.tlvs.data, transfer.tlvs.len);
     while (bc_tlv_next(&reader, &tlv)) {
         see_bytes(walk, tlv.value);

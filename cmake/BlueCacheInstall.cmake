@@ -17,6 +17,12 @@ if(TARGET bluecache_shared)
             DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 endif()
 
+# The wheel of python/ (built by scikit-build-core) takes this component and nothing else. A wheel holds no links, so
+# the library goes in under one name; as a plain file it also keeps its run path, which leads to the SDK's libraries.
+if(SKBUILD)
+    install(FILES "$<TARGET_FILE:bluecache_shared>" DESTINATION bluecache RENAME libbluecache.so COMPONENT python)
+endif()
+
 if(TARGET plugin_DOCA_DMA_PROXY)
     install(TARGETS plugin_DOCA_DMA_PROXY LIBRARY DESTINATION "${BC_PLUGIN_INSTALL_DIR}")
 endif()

@@ -40,7 +40,7 @@ class ClientInfo(ctypes.Structure):
 class Entry(ctypes.Structure):
     _fields_ = [
         ("memory", c_void_p), ("memory_offset", c_uint64), ("key", c_void_p), ("key_len", c_size_t),
-        ("object_offset", c_uint64), ("length", c_uint64),
+        ("object_offset", c_uint64), ("length", c_uint64), ("group", c_uint64),
     ]
 
 

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     key: bytes  #: 1 to KEY_LEN_MAX bytes of any value
     object_offset: int  #: bytes
     length: int  #: bytes
-    group: int = 0  #: push: objects of one group are evicted together, if the agent can; 0: none
+    group: int = 0  #: push: objects that are of no use without one another, dropped together; 0: none
 
 
 class ObjectInfo(NamedTuple):
@@ -97,7 +97,7 @@ def pack_entries(columns: Sequence[Sequence[object]], handles: Mapping[object, i
     blob, addresses, key_lengths = _lay_out(keys)  # type: ignore[arg-type]
     rows = [map(handles.__getitem__, memories), memory_offsets, addresses, key_lengths, object_offsets, lengths, groups]
     try:
-        words = array("Q", chain.from_iterable(zip(*rows[:_abi.ENTRY_WORDS])))
+        words = array("Q", chain.from_iterable(zip(*rows)))
     except OverflowError:
         raise ValueError("offsets, lengths and groups of entries lie between 0 and 2**64 - 1") from None
     except TypeError:

@@ -2,8 +2,8 @@
 """bluecache.h for ctypes: structures and prototypes, nothing else. tests/python/test_package_abi.py compares every
 size, offset and value here with what the C compiler says.
 
-bc_entry, bc_key and bc_object_info go in arrays, which are packed as rows of 64-bit words (entries.py); their
-structures are here for the comparison, and ENTRY_WORDS, KEY_WORDS for the packing."""
+Arrays of bc_entry, bc_key and bc_object_info are packed and unpacked by the module struct (entries.py, client.py);
+their structures stand here for the comparison."""
 
 import ctypes
 from ctypes import POINTER, c_bool, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
@@ -67,9 +67,6 @@ STRUCTURES: dict[str, type[ctypes.Structure]] = {
     "bc_client_options": ClientOptions, "bc_error": ErrorText, "bc_client_info": ClientInfo, "bc_entry": Entry,
     "bc_submit_options": SubmitOptions, "bc_key": Key, "bc_object_info": ObjectInfo, "bc_stat": Stat,
 }
-
-ENTRY_WORDS = ctypes.sizeof(Entry) // 8
-KEY_WORDS = ctypes.sizeof(Key) // 8
 
 STAT_VISIT = ctypes.CFUNCTYPE(None, c_void_p, POINTER(Stat))
 

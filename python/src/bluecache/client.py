@@ -14,7 +14,7 @@ import _thread
 
 from bluecache import _abi, _library
 from bluecache._core import Core
-from bluecache.entries import Entry, ObjectInfo, columns_of, pack_entries, pack_keys
+from bluecache.entries import Entry, ObjectInfo, pack_entries, pack_keys
 from bluecache.errors import ConnectError, Error
 from bluecache.memory import Memory, Place, SharedMemory, place_of
 from bluecache.request import Request
@@ -235,21 +235,17 @@ class Client:
         if timeout_ms < 0:
             raise ValueError("timeout_ms must not be negative")
         core = self._core
-        columns = columns_of(entries)
-        memories: set[Memory] = set(columns[0])  # type: ignore[arg-type]
         out = ctypes.c_void_p()
         handle = core.enter()
         try:
             core.reap_requests(handle)
-            handles = self._take(memories)
+            taken = _Taken(core)
             try:
-                packed = pack_entries(columns, handles)
+                packed = pack_entries(entries, taken)
                 rc: int = function(handle, op, packed.address, packed.count, _abi.SubmitOptions(timeout_ms),
                                    ctypes.byref(out))
             finally:
-                with core.lock:
-                    for memory in memories:
-                        memory.drop()
+                taken.drop()
         finally:
             core.leave()
         if rc == -errno.EAGAIN:
@@ -257,22 +253,6 @@ class Client:
         if rc != 0 or out.value is None:
             raise Error(-rc, _why_invalid(entries) if rc == -errno.EINVAL else "")
         return Request(self, core, out.value, packed.count, timeout_ms or core.timeout_ms)
-
-    def _take(self, memories: set[Memory]) -> dict[object, int]:
-        """All of them, or none."""
-        taken: dict[object, int] = {}
-        core = self._core
-        with core.lock:
-            try:
-                for memory in memories:
-                    if not isinstance(memory, Memory):
-                        raise TypeError("an entry's memory is %s; Client.register makes them" % type(memory).__name__)
-                    taken[memory] = memory.take(core)
-            except BaseException:
-                for memory in memories & taken.keys():
-                    memory.drop()
-                raise
-        return taken
 
     # ---- objects -----------------------------------------------------------------------------
 
@@ -347,6 +327,26 @@ class Client:
         finally:
             self._core.leave()
         self._core.wake_watchers()
+
+
+class _Taken(dict[Memory, int]):
+    """The handles of the memories of a request that is being submitted: none is unregistered until drop()."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__()
+        self.core = core
+
+    def __missing__(self, memory: Memory) -> int:
+        if not isinstance(memory, Memory):
+            raise TypeError("an entry's memory is %s; Client.register makes them" % type(memory).__name__)
+        with self.core.lock:
+            handle = self[memory] = memory.take(self.core)
+        return handle
+
+    def drop(self) -> None:
+        with self.core.lock:
+            for memory in self:
+                memory.drop()
 
 
 def _why_invalid(entries: Sequence[Entry]) -> str:

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that differs between releases of LMCache, and what is known of its inside. What can be seen is looked at;
+no version number is compared.
+
+    names that moved      Bitmap, the base classes
+    the pool              which buffers an allocator has, and when it gives them back
+    memory objects        their bytes, their layout, a new one of a given layout"""
+
+import importlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lmcache.logging import init_logger
+from lmcache.v1.memory_management import MemoryFormat, MemoryObj
+
+from bluecache.lmcache.counters import logger
+from bluecache.lmcache.layout import TOKEN_DIMENSION, Layout, LayoutError, natural_length
+from bluecache.lmcache.regions import Place
+
+_BITMAP_HOMES = ("lmcache.lmcache_native", "lmcache.native_storage_ops")
+_BUFFERS = ("buffer", "_buffer", "cpu_buffer", "gpu_buffer")
+_INNER = ("pin_allocator", "allocator", "cpu_allocator", "gpu_allocator")
+
+
+def use_lmcache_log() -> None:
+    """Our lines look like LMCache's, and obey LMCACHE_LOG_LEVEL."""
+    if not logger.handlers:
+        theirs: logging.Logger = init_logger(logger.name)
+        logger.setLevel(theirs.level)
+
+
+def bitmap_class() -> Any:
+    """LMCache's native Bitmap. ImportError: it is in none of the places that are known."""
+    for home in _BITMAP_HOMES:
+        try:
+            return importlib.import_module(home).Bitmap
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError("this release of LMCache has its Bitmap in none of " + ", ".join(_BITMAP_HOMES))
+
+
+def store_result(successful: bool, length: int) -> Any:
+    """What pop_completed_store_tasks gives for a task: once a bool, later an L2StoreResult."""
+    result = getattr(importlib.import_module("lmcache.v1.distributed.internal_api"), "L2StoreResult", None)
+    return successful if result is None else result(successful, length)
+
+
+# ---- the pool ------------------------------------------------------------------------------------
+
+
+def pools(allocator: Any) -> list[Place]:
+    """The buffers that an allocator cuts its objects from, as far as they can be seen. Overlaps are left out."""
+    found: dict[tuple[int, int], Place] = {}
+    seen: set[int] = set()
+
+    def look(at: Any) -> None:
+        if at is None or id(at) in seen:
+            return
+        seen.add(id(at))
+        for name in _BUFFERS:
+            tensor = getattr(at, name, None)
+            if isinstance(tensor, torch.Tensor) and tensor.numel() > 0 and tensor.is_contiguous():
+                place = Place(tensor.data_ptr(), tensor.numel() * tensor.element_size(), _device(tensor))
+                found[place.address, -1 if place.device is None else place.device] = place
+        for name in _INNER:
+            look(getattr(at, name, None))
+
+    look(allocator)
+    return list(found.values())
+
+
+def _device(tensor: torch.Tensor) -> int | None:
+    if tensor.device.type == "cpu":
+        return None
+    if tensor.device.type != "cuda":
+        raise LayoutError("memory on device %s cannot be reached" % tensor.device.type)
+    return tensor.device.index or 0
+
+
+def run_before_close(allocator: Any, call: Callable[[], None]) -> None:
+    """LMCache closes its pool before it closes a storage plugin, and with it unmaps memory that transfers may still
+    use. `call` runs first."""
+    close = allocator.close
+
+    def close_after(*arguments: Any, **named: Any) -> Any:
+        call()
+        return close(*arguments, **named)
+
+    allocator.close = close_after
+
+
+# ---- memory objects ------------------------------------------------------------------------------
+
+
+def dtype_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def place_of(obj: Any) -> Place:
+    """Its logical bytes. LayoutError: they are not in a tensor."""
+    raw = getattr(obj, "raw_data", None)
+    if not isinstance(raw, torch.Tensor) or not raw.is_contiguous():
+        raise LayoutError("the object's bytes are in no tensor")
+    length = int(obj.get_size())
+    if not 0 < length <= raw.numel() * raw.element_size():
+        raise LayoutError("the object has %d bytes" % length)
+    return Place(raw.data_ptr(), length, _device(raw))
+
+
+def layout_of(obj: Any) -> Layout:
+    """LayoutError: it is no tensor of a known type."""
+    meta = obj.meta
+    shapes = getattr(meta, "shapes", None) or [meta.shape]
+    dtypes = getattr(meta, "dtypes", None) or [meta.dtype]
+    if any(dtype is None for dtype in dtypes):
+        raise LayoutError("the object has no data type")
+    return Layout(meta.fmt.name, tuple(tuple(int(n) for n in shape) for shape in shapes),
+                  tuple(dtype_name(dtype) for dtype in dtypes), int(obj.get_size()))
+
+
+def whole_chunk(metadata: Any) -> Layout:
+    """What the engine stores for a chunk with all its tokens. Asked each time: the groups of layers become known after
+    the storage backends were made."""
+    shapes = tuple(tuple(int(n) for n in shape) for shape in metadata.get_shapes())
+    dtypes = tuple(dtype_name(dtype) for dtype in metadata.get_dtypes())
+    return Layout("KV_MLA_FMT" if metadata.use_mla else "KV_2LTD", shapes, dtypes, natural_length(shapes, dtypes))
+
+
+def cache_text(metadata: Any) -> str:
+    """The KV of a chunk, as far as every process knows it from its start, the scheduler's too; part of every key."""
+    layers, kv, chunk, heads, head = (int(n) for n in metadata.kv_shape)
+    return "%d.%d.%d.%d.%d%s" % (metadata.chunk_size, layers, kv, heads, head, ".mla" if metadata.use_mla else "") + (
+        "" if chunk == metadata.chunk_size else ".%d" % chunk)
+
+
+def allocate(backend: Any, layout: Layout) -> Any:
+    """A memory object from LMCache's pool, which makes room if it can without waiting; None: it cannot, or the layout is
+    unknown to this release."""
+    try:
+        fmt = MemoryFormat[layout.fmt]
+        dtypes = [getattr(torch, name) for name in layout.dtypes]
+    except (KeyError, AttributeError):
+        return None
+    if layout.length != layout.natural_length():
+        return None
+    obj = backend.allocate([torch.Size(shape) for shape in layout.shapes], dtypes, fmt=fmt, eviction=True,
+                           busy_loop=False)
+    assert obj is None or isinstance(obj, MemoryObj)
+    return obj
+
+
+def is_kv(layout: Layout) -> bool:
+    return layout.fmt in TOKEN_DIMENSION
+
+
+def narrow(obj: Any, length: int) -> bool:
+    """Says that an object holds only `length` bytes; False: this release has no such thing."""
+    if not hasattr(obj, "set_used_size"):
+        return False
+    obj.set_used_size(length)
+    return True

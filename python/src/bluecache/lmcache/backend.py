@@ -54,7 +54,7 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         self.counters = Counters()
         self._log = RareLog()
         self._names = EngineNames(compat.cache_text(metadata), options.share_mla and metadata.use_mla)
-        self._home = metadata.local_worker_id % len(options.endpoints)
+        self._home: int = metadata.local_worker_id % len(options.endpoints)
         self._allocator = None if local_cpu_backend is None else local_cpu_backend.get_memory_allocator()
         self.agents = self._start_agents(options)
         self._transfer = Transfer(options, self.agents, self.counters, self._log, lambda _: self._home)

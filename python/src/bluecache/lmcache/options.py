@@ -4,7 +4,7 @@
 The plugin reads them from LMCache's extra_config, named storage_plugin.<name>.<option>, where <name> is what
 storage_plugins calls the plugin; the L2 adapter from its adapter_params, named <option>."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -119,8 +119,7 @@ def parse(settings: Mapping[str, Any]) -> Options:
 def _convert(option: Option, value: Any) -> Any:
     if value is None:
         return option.default
-    convert = {"text": _text, "whole number": _whole_number, "yes or no": _yes_or_no, "list": _list}[option.kind]
-    converted = convert(value)
+    converted = _CONVERT[option.kind](value)
     if converted is None or (option.kind == "whole number" and converted < option.least):
         raise OptionError("option %s is %r, but has to be %s%s" % (
             option.name, value, "a " + option.kind if option.kind != "text" else "text",
@@ -151,6 +150,11 @@ def _yes_or_no(value: Any) -> bool | None:
 
 def _list(value: Any) -> tuple[Any, ...] | None:
     return tuple(value) if isinstance(value, (list, tuple)) else None
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "text": _text, "whole number": _whole_number, "yes or no": _yes_or_no, "list": _list,
+}
 
 
 def _endpoints(value: Mapping[str, Any]) -> tuple[Endpoint, ...]:

@@ -177,8 +177,7 @@ class Transfer:
         homes = [self._home_of(stored.name) for stored in objects]
         for home in sorted(set(homes)):
             indexes = [index for index, its in enumerate(homes) if its == home]
-            self._put_home(home, [objects[index] for index in indexes],
-                           lambda place, stored, indexes=indexes: done(indexes[place], stored))
+            self._put_home(home, [objects[index] for index in indexes], _renumbered(done, indexes))
 
     def _put_home(self, home: int, objects: Sequence[Stored], done: Callable[[int, bool], None]) -> None:
         agent = self._agents[home]
@@ -487,6 +486,11 @@ class Transfer:
         clean = all([future.result() for future in closing])
         self._pool.shutdown(wait=False)
         return clean
+
+
+def _renumbered(done: Callable[[int, bool], None], indexes: Sequence[int]) -> Callable[[int, bool], None]:
+    """For some of the objects of a put."""
+    return lambda place, stored: done(indexes[place], stored)
 
 
 class _Handover:

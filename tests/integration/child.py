@@ -42,11 +42,12 @@ def _main(function, arguments, environment, log_path, connection):
 
 
 class Child(Line):
-    def __init__(self, function, arguments, environment, log_path):
-        connection, theirs = START_METHOD.Pipe()
+    def __init__(self, function, arguments, environment, log_path, context=START_METHOD):
+        """context: of multiprocessing; how the process is started."""
+        connection, theirs = context.Pipe()
         super().__init__(connection)
         self.log_path = log_path
-        self.process = START_METHOD.Process(
+        self.process = context.Process(
             target=_main, args=(function, arguments, environment, log_path, theirs), daemon=True)
         self.process.start()
         theirs.close()

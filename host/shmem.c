@@ -66,6 +66,16 @@ err_close:
     return rc == -ENOSPC ? -ENOMEM : rc;
 }
 
+/* A file that this machine cannot hold would be filled until memory runs out, and some process
+ * dies for it. */
+static bool exceeds_machine(uint64_t len)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page_len = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && page_len > 0 && len / (uint64_t)page_len > (uint64_t)pages;
+}
+
 int bc_memory_alloc(size_t len, void **addr_out)
 {
     struct allocation *allocation;
@@ -74,6 +84,9 @@ int bc_memory_alloc(size_t len, void **addr_out)
 
     if (len == 0 || len > (uint64_t)INT64_MAX / 2 || addr_out == NULL) {
         return -EINVAL;
+    }
+    if (exceeds_machine(len)) {
+        return -ENOMEM;
     }
     allocation = calloc(1, sizeof(*allocation));
     if (allocation == NULL) {

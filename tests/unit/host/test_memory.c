@@ -275,6 +275,7 @@ static void allocated_memory_is_one_export(void **state)
     start_agent(NULL);
     open_client(0);
     assert_int_equal(bc_memory_alloc(0, &addr), -EINVAL);
+    assert_int_equal(bc_memory_alloc((size_t)1 << 60, &addr), -ENOMEM);
     assert_int_equal(bc_memory_alloc(PAGES(16) - 5, &addr), 0);
     assert_int_equal(bc_memory_alloc((3u << 20) + 1, &large), 0);
     for (size_t i = 0; i < (3u << 20) + 1; i++) {

@@ -281,7 +281,11 @@ void bc_dram_put_chunk(struct bc_put *base, struct bc_put_op *op)
         put->leases_out > 0 && op->extent.len > 0 && op->extent.len <= op->extent.capacity_len &&
         (op->extent.len % BC_CRC_BLOCK_SIZE == 0 || op->offset + op->extent.len == put->size));
     put->leases_out--;
-    bc_crc32c_fill(op->extent.data, op->extent.len, extent->crc);
+    if (op->crc != NULL) {
+        memcpy(extent->crc, op->crc, bc_crc32c_blocks(op->extent.len) * sizeof(*op->crc));
+    } else {
+        bc_crc32c_fill(op->extent.data, op->extent.len, extent->crc);
+    }
     chain_insert(put, extent);
     put->written_len += op->extent.len;
     bc_later_put(dram->loop, op, 0);

@@ -334,6 +334,7 @@ void bc_posix_put_chunk(struct bc_put *base, struct bc_put_op *op)
     struct posix *posix = bc_posix_of(base->backend);
     const struct bc_extent *extent = &op->extent;
     struct posix_io *io;
+    uint32_t *sums;
 
     BC_ASSERT(put->leases_out > 0 && extent->len > 0 && extent->len <= extent->capacity_len &&
               (extent->len % BC_CRC_BLOCK_SIZE == 0 || op->offset + extent->len == put->size));
@@ -349,7 +350,12 @@ void bc_posix_put_chunk(struct bc_put *base, struct bc_put_op *op)
     *io = (struct posix_io){
         .put = put, .put_op = op, .extent = *extent, .offset = op->offset, .len = extent->len};
     io->retry.run = io_again;
-    bc_crc32c_fill(extent->data, extent->len, sums_of(put) + op->offset / BC_CRC_BLOCK_SIZE);
+    sums = sums_of(put) + op->offset / BC_CRC_BLOCK_SIZE;
+    if (op->crc != NULL) {
+        memcpy(sums, op->crc, bc_crc32c_blocks(extent->len) * sizeof(*sums));
+    } else {
+        bc_crc32c_fill(extent->data, extent->len, sums);
+    }
     memset(extent->data + extent->len, 0, bc_posix_padded(extent->len) - extent->len);
     put->summed_len += extent->len;
     put->chunks++;

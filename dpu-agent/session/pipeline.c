@@ -13,8 +13,10 @@
  * engine, which goes on meanwhile, must not run out of work, nor other clients wait. */
 #define PUMP_NS (8 * BC_NS_PER_US)
 /* What is in the engine stands before a newcomer, and nothing is gained by long tasks: an engine
- * copies several of these at full rate. */
-#define TASK_LEN_MAX (256u << 10)
+ * copies several of these at full rate. A pull is verified by whole chunks, during which the engine
+ * has to have work. */
+#define PUSH_TASK_LEN_MAX (64u << 10)
+#define PULL_TASK_LEN_MAX (256u << 10)
 
 /* What became of an attempt to admit the next chunk of a flow. */
 enum admit {
@@ -306,7 +308,7 @@ static bool time_is_up(struct bc_pipeline *pipeline)
 
 static void run_copied(struct bc_pipeline *pipeline)
 {
-    while (bc_chunks_store_one(pipeline) && !time_is_up(pipeline)) {}
+    while (bc_chunks_store_step(pipeline) && !time_is_up(pipeline)) {}
 }
 
 static void run_push(struct bc_pipeline *pipeline)
@@ -456,9 +458,10 @@ static void init_tables(struct bc_pipeline *pipeline)
     }
     bc_drr_init(&pipeline->push, options->chunk_len);
     bc_drr_init(&pipeline->pull, options->chunk_len);
-    pipeline->task_len = bc_min_u64(options->dma_len_max, options->chunk_len);
-    pipeline->task_len = bc_min_u64(pipeline->task_len, TASK_LEN_MAX);
-    bc_drr_init(&pipeline->dma, pipeline->task_len);
+    uint64_t len_max = bc_min_u64(options->dma_len_max, options->chunk_len);
+    pipeline->push_task_len = bc_min_u64(len_max, PUSH_TASK_LEN_MAX);
+    pipeline->pull_task_len = bc_min_u64(len_max, PULL_TASK_LEN_MAX);
+    bc_drr_init(&pipeline->dma, pipeline->pull_task_len);
     pipeline->push_window_max = 2 * options->depth;
     pipeline->pull_window_max = (uint32_t)bc_max_u64(2 * options->depth, 16);
     pipeline->pump_task.run = pump;
@@ -476,8 +479,10 @@ int bc_pipeline_create(const struct bc_pipeline_options *options, struct bc_pipe
     }
     pipeline->options = *options;
     pipeline->chunks = calloc(options->chunks_max, sizeof(*pipeline->chunks));
+    pipeline->crcs =
+        calloc(options->chunks_max * bc_crc32c_blocks(options->chunk_len), sizeof(*pipeline->crcs));
     pipeline->slots = calloc(options->depth, sizeof(*pipeline->slots));
-    if (pipeline->chunks == NULL || pipeline->slots == NULL) {
+    if (pipeline->chunks == NULL || pipeline->crcs == NULL || pipeline->slots == NULL) {
         goto err_free;
     }
     init_tables(pipeline);
@@ -493,6 +498,7 @@ int bc_pipeline_create(const struct bc_pipeline_options *options, struct bc_pipe
 
 err_free:
     free(pipeline->slots);
+    free(pipeline->crcs);
     free(pipeline->chunks);
     free(pipeline);
     return -ENOMEM;
@@ -508,6 +514,7 @@ void bc_pipeline_destroy(struct bc_pipeline *pipeline)
     pipeline->options.dma->ready = NULL;
     bc_loop_undefer(pipeline->options.loop, &pipeline->pump_task);
     free(pipeline->slots);
+    free(pipeline->crcs);
     free(pipeline->chunks);
     free(pipeline);
 }

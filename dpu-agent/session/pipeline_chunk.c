@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "session/pipeline_internal.h"
+
+#define SUM_STEP_LEN BC_CRC_BLOCK_SIZE
 
 struct bc_chunk *bc_chunk_get(struct bc_pipeline *pipeline, struct bc_job *job)
 {
@@ -14,6 +17,8 @@ struct bc_chunk *bc_chunk_get(struct bc_pipeline *pipeline, struct bc_job *job)
     }
     struct bc_chunk *chunk = BC_CONTAINER_OF(node, struct bc_chunk, node);
     memset(chunk, 0, sizeof(*chunk));
+    chunk->crc = pipeline->crcs +
+                 (size_t)(chunk - pipeline->chunks) * bc_crc32c_blocks(pipeline->options.chunk_len);
     chunk->job = job;
     chunk->status = BC_STATUS_OK;
     job->chunks++;
@@ -84,12 +89,21 @@ static bool next_segment(struct bc_chunk *chunk, uint64_t len_max, struct segmen
     return false;
 }
 
+static bool next_task(struct bc_chunk *chunk, struct segment *segment_out)
+{
+    const struct bc_pipeline *pipeline = chunk->job->pipeline;
+    return next_segment(chunk,
+                        chunk->job->op == BC_TRANSFER_PUSH ? pipeline->push_task_len
+                                                           : pipeline->pull_task_len,
+                        segment_out);
+}
+
 static uint64_t dma_cost(const struct bc_drr_flow *drr_flow)
 {
     const struct bc_flow *flow = BC_CONTAINER_OF(drr_flow, struct bc_flow, dma);
     struct bc_chunk *chunk = BC_CONTAINER_OF(bc_list_first(&flow->chunks), struct bc_chunk, node);
     struct segment segment;
-    return next_segment(chunk, chunk->job->pipeline->task_len, &segment) ? segment.len : 1;
+    return next_task(chunk, &segment) ? segment.len : 1;
 }
 
 static void write_done(struct bc_put_op *op, int result)
@@ -101,22 +115,41 @@ static void write_done(struct bc_put_op *op, int result)
     chunk_end(chunk);
 }
 
-bool bc_chunks_store_one(struct bc_pipeline *pipeline)
+/* Checksums the next bytes. A whole chunk at once would keep this thread from feeding the engine,
+ * and others from being served, for longer than the engine has work. */
+static void sum_step(struct bc_chunk *chunk)
 {
-    struct bc_list_node *node = bc_list_pop_front(&pipeline->copied);
+    uint32_t len = (uint32_t)bc_min_u64(SUM_STEP_LEN, chunk->len - chunk->summed_len);
+    bc_crc32c_fill(chunk->data + chunk->summed_len, len,
+                   chunk->crc + chunk->summed_len / BC_CRC_BLOCK_SIZE);
+    chunk->summed_len += len;
+}
+
+bool bc_chunks_store_step(struct bc_pipeline *pipeline)
+{
+    struct bc_list_node *node = bc_list_first(&pipeline->copied);
     if (node == NULL) {
         return false;
     }
     struct bc_chunk *chunk = BC_CONTAINER_OF(node, struct bc_chunk, node);
     struct bc_job *job = chunk->job;
     const struct bc_backend_ops *ops = pipeline->options.backend->ops;
+    bool good = chunk->status == BC_STATUS_OK && !job->failed;
+    if (good) {
+        sum_step(chunk);
+        if (chunk->summed_len < chunk->len) {
+            return true;
+        }
+    }
+    bc_list_remove(&pipeline->copied, node);
     pipeline->push_window--;
-    if (chunk->status != BC_STATUS_OK || job->failed) {
+    if (!good) {
         ops->put_unlease(job->put, &chunk->put_op.extent);
         chunk_end(chunk);
         return true;
     }
     chunk->put_op.offset = chunk->offset;
+    chunk->put_op.crc = chunk->crc;
     chunk->put_op.done = write_done;
     ops->put_chunk(job->put, &chunk->put_op);
     return true;
@@ -177,7 +210,7 @@ static void copied_if_done(struct bc_chunk *chunk)
         return;
     }
     if (chunk->job->op == BC_TRANSFER_PUSH) {
-        /* The backend checksums it, which takes longer than giving the engine something to do. */
+        /* Checksums take longer than giving the engine something to do. */
         bc_list_push_back(&chunk->job->pipeline->copied, &chunk->node);
         bc_pipeline_kick(chunk->job->pipeline);
     } else {
@@ -280,8 +313,8 @@ void bc_chunks_run_dma(struct bc_pipeline *pipeline)
         struct bc_chunk *chunk =
             BC_CONTAINER_OF(bc_list_first(&flow->chunks), struct bc_chunk, node);
         struct segment segment;
-        bool more = chunk->status == BC_STATUS_OK && !chunk->job->failed &&
-                    next_segment(chunk, pipeline->task_len, &segment);
+        bool more =
+            chunk->status == BC_STATUS_OK && !chunk->job->failed && next_task(chunk, &segment);
         if (!more) {
             leave_dma_queue(chunk);
             continue;
@@ -292,7 +325,7 @@ void bc_chunks_run_dma(struct bc_pipeline *pipeline)
             return;
         }
         /* A chunk that was just finished must not wait for the next free slot to be noticed. */
-        if (chunk->status != BC_STATUS_OK || !next_segment(chunk, pipeline->task_len, &segment)) {
+        if (chunk->status != BC_STATUS_OK || !next_task(chunk, &segment)) {
             leave_dma_queue(chunk);
         }
     }

@@ -25,6 +25,8 @@ struct bc_chunk {
     uint64_t piece_offset; /* bytes of it submitted already */
     uint32_t tasks;        /* DMA tasks in flight */
     bool submitted;        /* every task of this view was submitted */
+    uint32_t *crc;         /* push: of the blocks in [0, summed_len); room for the whole chunk */
+    uint32_t summed_len;
     enum bc_status status;
     struct bc_put_op put_op;
     struct bc_get_op get_op;
@@ -50,9 +52,11 @@ struct bc_pipeline {
     struct bc_list free_chunks;
     struct bc_list free_slots;
     struct bc_chunk *chunks;
+    uint32_t *crcs; /* of all chunks */
     struct bc_dma_slot *slots;
     struct bc_task pump_task;
-    uint64_t task_len;    /* of one DMA task, at most */
+    uint64_t push_task_len; /* of one DMA task, at most */
+    uint64_t pull_task_len;
     uint64_t pump_end_ns; /* of the present turn's share of time */
     bool pump_queued;
     uint32_t jobs; /* started, not done */
@@ -92,7 +96,8 @@ void bc_chunk_ready_for_dma(struct bc_chunk *chunk);
 void bc_chunk_read_done(struct bc_get_op *op, int result);
 void bc_chunks_retry_stalled(struct bc_pipeline *pipeline);
 void bc_chunks_run_dma(struct bc_pipeline *pipeline);
-/* Hands the chunk that was copied first to the backend. False: there is none. */
-bool bc_chunks_store_one(struct bc_pipeline *pipeline);
+/* One step with the chunk that was copied first: checksums some of it, or hands it to the backend.
+ * False: there is none. */
+bool bc_chunks_store_step(struct bc_pipeline *pipeline);
 
 #endif

@@ -139,7 +139,7 @@ static void unregister_is_a_barrier(void **state)
     for (uint32_t workers = 1; workers <= 2; workers++) {
         start(workers);
         delay_copies(100);
-        bed_transfer(&client, 3, BC_TRANSFER_PUSH, 0, 0, 2 * workers, MIB, 0);
+        bed_transfer(&client, 3, BC_TRANSFER_PUSH, 0, 0, 2 * workers, MIB / 4, 0);
         bed_turns(&bed, 20);
         bed_unregister(&client, 4, 0);
         bed_expect_silence(&client, 100);

@@ -82,7 +82,7 @@ void defaults_can_be_given_back(void **)
     setenv("BLUECACHE_PCI_ADDR", "0000:ba:00.0", 1);
     const nixl_b_params_t defaults = effectiveDefaults();
 
-    assert_int_equal(defaults.size(), 4);
+    assert_int_equal(defaults.size(), 5);
     assert_string_equal(defaults.at("dpu_addr").c_str(), "127.0.0.1:18517");
     assert_true(parseParameters(defaults, parameters, problem));
     assert_string_equal(parameters.pciAddr.c_str(), "0000:ba:00.0");

@@ -126,7 +126,7 @@ class Agent:
                     self.endpoint.dpu_addr or None, self.endpoint.pci_addr or None, self.endpoint.mode or None,
                     timeout_ms=max(self._options.timeout_ms, REGISTER_MS), name="lmcache")
             if self._regions is None:
-                regions = Regions(self._client, self._options.extra_regions, self._counters, self._log)
+                regions = Regions(self._client, self._counters, self._log)
                 regions.register_pools(self._pools)
                 self._regions = regions
             self._reaper = Reaper(self._client, "bluecache-reaper")

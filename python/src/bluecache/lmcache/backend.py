@@ -90,7 +90,11 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         """How many of them, from the first on without a gap. One question for all of them."""
         if not keys or self._closed:
             return 0
-        return _leading(self._transfer.lookup([self._names.of(key) for key in keys]))
+        try:
+            return _leading(self._transfer.lookup([self._names.of(key) for key in keys]))
+        except Exception:
+            logger.exception("BlueCache: a look-up failed")
+            return 0
 
     async def batched_async_contains(self, lookup_id: str, keys: list[Any], pin: bool = False) -> int:
         """The same; the question waits in a thread of the loop's executor."""
@@ -140,7 +144,7 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         for key, obj in zip(keys, objs):
             try:
                 item = Stored(self._names.of(key), compat.place_of(obj), encode(compat.layout_of(obj)))
-            except (LayoutError, AttributeError) as error:
+            except Exception as error:  # whatever LMCache may hand over one day
                 self.counters.add("puts_dropped_unsupported")
                 self._log.warn("unsupported", "an object is not stored: %s", error)
                 continue

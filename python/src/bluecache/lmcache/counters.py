@@ -28,7 +28,7 @@ NAMES = (
     "lookups_failed",  # keys nobody could be asked for
     "removed",
     "timeouts",  # requests and questions without an answer in time
-    "regions_extra",  # memory registered outside LMCache's pool
+    "regions_extra",  # objects outside LMCache's pool, registered for one request
 )
 
 LOG_SECONDS = 30.0

@@ -50,8 +50,6 @@ TABLE: tuple[Option, ...] = (
     Option("share_mla", "yes or no", False, "",
            "with MLA, where all ranks hold the same KV: name objects without rank and world size, so that they outlive "
            "a change of the tensor-parallel size; not with pipeline parallelism"),
-    Option("extra_regions", "whole number", 64, "regions",
-           "memory outside LMCache's pool that stays registered after it was used", 1),
 )
 
 _BY_NAME = {option.name: option for option in TABLE}
@@ -83,7 +81,6 @@ class Options:
     presence_cache_keys: int  # 0: none
     group: bool
     share_mla: bool
-    extra_regions: int
     given: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
@@ -113,7 +110,7 @@ def parse(settings: Mapping[str, Any]) -> Options:
         lookup_timeout_ms=min(value["lookup_timeout_ms"], value["timeout_ms"]), async_put=value["async_put"],
         put_queue_bytes=value["put_queue_mb"] << 20,
         presence_cache_keys=value["presence_cache_keys"] if value["presence_cache"] else 0, group=value["group"],
-        share_mla=value["share_mla"], extra_regions=value["extra_regions"], given=dict(settings))
+        share_mla=value["share_mla"], given=dict(settings))
 
 
 def _convert(option: Option, value: Any) -> Any:

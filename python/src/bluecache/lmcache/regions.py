@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory that one agent can reach: LMCache's pool, what lies outside of it, and the slots of headers.
 
-The pool is registered once, as one export. An object whose bytes lie elsewhere is registered when it is first used; the
-last few of those stay registered (option extra_regions)."""
+The pool is registered once, as one export. An object whose bytes lie elsewhere is registered for the time of its
+request: how long its memory stays where it is, is not known here, and a registration of what was unmapped would read or
+write somewhere else."""
 
 import collections
 import threading
@@ -31,16 +32,14 @@ class Spot(NamedTuple):
 
 
 class Regions:
-    """Any thread. Blocks only in register_pools and in add."""
+    """Any thread. Blocks only in register_pools, in borrow and in give_back."""
 
-    def __init__(self, client: bluecache.Client, extra_max: int, counters: Counters, log: RareLog) -> None:
+    def __init__(self, client: bluecache.Client, counters: Counters, log: RareLog) -> None:
         self._client = client
-        self._extra_max = extra_max
         self._counters = counters
         self._log = log
         self._lock = threading.Lock()
         self._pools: list[bluecache.Memory] = []
-        self._extra: "collections.OrderedDict[Place, bluecache.Memory]" = collections.OrderedDict()
         self.slots = Slots(client)
 
     def register_pools(self, pools: list[Place]) -> None:
@@ -51,39 +50,28 @@ class Regions:
                 self._pools.append(memory)
 
     def find(self, place: Place) -> Spot | None:
-        """None: it is not registered yet."""
+        """None: it is not in the pool."""
         with self._lock:
             for memory in self._pools:
                 offset = place.address - memory.address
                 if memory.device == place.device and 0 <= offset and offset + place.length <= memory.length:
                     return Spot(memory, offset)
-            extra = self._extra.get(place)
-            if extra is None:
-                return None
-            self._extra.move_to_end(place)
-            return Spot(extra, 0)
+        return None
 
-    def add(self, place: Place) -> Spot:
-        """Registers it, which takes a round trip, and forgets the one that was not used for longest.
-        bluecache.Error: it cannot be registered."""
-        spot = self.find(place)
-        if spot is not None:
-            return spot
+    def borrow(self, place: Place) -> Spot:
+        """Registers it, which takes a round trip; to be given back. bluecache.Error: it cannot be registered."""
         self._log.warn("outside", "%d bytes at 0x%x lie outside LMCache's pool and are registered by themselves, which "
-                       "costs a round trip", place.length, place.address)
+                       "costs two round trips", place.length, place.address)
         self._counters.add("regions_extra")
-        memory = self._client.register(place.address, place.length, device=place.device)
-        with self._lock:
-            self._extra[place] = memory
-            old = []
-            while len(self._extra) > self._extra_max:
-                old.append(self._extra.popitem(last=False)[1])
-        for forgotten in old:
+        return Spot(self._client.register(place.address, place.length, device=place.device), 0)
+
+    def give_back(self, spots: list[Spot]) -> None:
+        """When their request is over."""
+        for memory, _ in spots:
             try:
-                forgotten.unregister()
-            except bluecache.Error:
-                pass  # a request uses it: dropping the object unregisters it later
-        return Spot(memory, 0)
+                memory.unregister()
+            except bluecache.Error as error:
+                self._log.warn("unregister", "memory stays registered: %s", error.strerror)
 
 
 class Slots:

@@ -80,6 +80,7 @@ class Pull:
         self.wants = list(wants)
         self.deadline = deadline
         self.slots: list[int] = []
+        self.borrowed: list[Spot] = []
 
     def entries(self) -> list[Entry]:
         """Of each want, its header and its bytes. bluecache.Error: memory cannot be registered, or all slots are in
@@ -92,13 +93,16 @@ class Pull:
             if slot is None:
                 raise bluecache.Error(errno.EAGAIN, "too many objects are on their way")
             self.slots.append(slot)
-            spot = regions.find(want.place) or regions.add(want.place)
+            spot = regions.find(want.place)
+            if spot is None:
+                spot = regions.borrow(want.place)
+                self.borrowed.append(spot)
             entries.append(Entry(regions.slots.memory, slot * HEADER_LEN, want.name.key, 0, HEADER_LEN))
             entries.append(Entry(spot.memory, spot.offset, want.name.key, HEADER_LEN, want.place.length))
         return entries
 
     def settle(self, statuses: Sequence[Status]) -> None:
-        """The request is over: what became of each want. Gives the slots back."""
+        """The request is over: what became of each want. Gives back what it used."""
         try:
             for index, want in enumerate(self.wants):
                 head, body = statuses[2 * index], statuses[2 * index + 1]
@@ -120,8 +124,9 @@ class Pull:
 
     def free(self) -> None:
         slots, self.slots = self.slots, []
-        if slots:
-            self.agent.regions.slots.give_back(slots, written=False)
+        borrowed, self.borrowed = self.borrowed, []
+        self.agent.regions.slots.give_back(slots, written=False)
+        self.agent.regions.give_back(borrowed)
 
     def give_up(self) -> None:
         """It outlived its deadline: the wants stay the DPU's until over()."""
@@ -223,12 +228,16 @@ class Transfer:
               done: Callable[[int, bool], None]) -> None:
         regions = agent.regions
         slots: list[int] = []
+        borrowed: list[Spot] = []
         spots: list[Spot | None] = [regions.find(stored.place) for stored in objects]
 
         def entries() -> list[Entry]:
             made = []
             for stored, known in zip(objects, spots):
-                spot = known or regions.add(stored.place)
+                spot = known
+                if spot is None:
+                    spot = regions.borrow(stored.place)
+                    borrowed.append(spot)
                 slot = regions.slots.write(stored.header)
                 if slot is None:
                     raise bluecache.Error(errno.EAGAIN, "too many objects are on their way")
@@ -240,6 +249,7 @@ class Transfer:
 
         def over(statuses: Sequence[Status]) -> None:
             regions.slots.give_back(slots, written=True)
+            regions.give_back(borrowed)
             if Status.TIMED_OUT in statuses:
                 agent.was_slow()
             for index, stored in enumerate(objects):

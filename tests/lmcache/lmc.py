@@ -5,6 +5,7 @@ event loop, keys, and what is stored under each key. Nothing here is for one bac
 import asyncio
 import contextlib
 import hashlib
+import os
 import threading
 import time
 
@@ -17,7 +18,7 @@ LAYERS, CHUNK, HEADS, HEAD_SIZE = 2, 16, 2, 64
 DTYPE = torch.bfloat16
 PAGE = 2 * LAYERS * CHUNK * HEADS * HEAD_SIZE * DTYPE.itemsize  # bytes of one chunk's object: 16 KiB
 SHAPE = torch.Size([2, LAYERS, CHUNK, HEADS * HEAD_SIZE])
-WAIT_SECONDS = 60
+WAIT_SECONDS = float(os.environ.get("LMC_WAIT_SECONDS", "60"))
 
 
 def metadata(worker=0, world=1, local_worker=None, model="test/model", layers=LAYERS):
@@ -68,8 +69,9 @@ def same(tensor, what):
     return torch.equal(tensor.contiguous().view(torch.int16), expected.view(torch.int16))
 
 
-def until(condition, what, seconds=WAIT_SECONDS):
+def until(condition, what, seconds=None):
     """Waits for something that another thread or process does."""
+    seconds = seconds or WAIT_SECONDS
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "%s: not within %d s" % (what, seconds)

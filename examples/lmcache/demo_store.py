@@ -115,6 +115,7 @@ class Store:
         self.connector = CpuConnector(shape)
         self.engine = LMCacheEngine(config, metadata, database, self.connector, _alone, _alone)
         self.engine.post_init()
+        self._touch_pools()
         self.version = importlib.metadata.version("lmcache")
 
     def store(self, tokens: list[int], cache: DynamicCache) -> float:
@@ -143,6 +144,16 @@ class Store:
 
     def close(self) -> None:
         self.engine.close()
+
+    def _touch_pools(self) -> None:
+        """Brings in the pages of LMCache's pools, which nothing lies in yet. Where there is a GPU, LMCache pins them at
+        its start, which does the same."""
+        for backend in self.engine.storage_manager.storage_backends.values():
+            allocator = getattr(backend, "memory_allocator", None)
+            for pool in (allocator, getattr(allocator, "pin_allocator", None)):
+                buffer = getattr(pool, "buffer", None)
+                if isinstance(buffer, torch.Tensor):
+                    buffer.zero_()
 
 
 def _alone(*_arguments: Any) -> None:

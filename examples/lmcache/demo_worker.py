@@ -16,19 +16,22 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """task: "convert" makes the cached model and nothing else; "prefill" computes, stores, and writes what it said;
-    "restore" restores, computes what is missing, goes on, and compares.
+    """task: "prefill" computes, stores, and writes what it said; "restore" restores, computes what is missing, goes on,
+    and compares. address: of the agent. config: file that LMCache's configuration is written to.
 
     lengths: tokens of the prompts' prefixes, one after the other. runs: how often each is measured. store_again:
     whether a restore stores what it had to compute. result: file for the logits, with the length appended."""
 
     task: str
     model_cache: str
+    route: str
+    address: str
+    chunk_tokens: int
     config: str
     document: str
     question: str
@@ -53,7 +56,7 @@ def main() -> int:
         reader.write(json.dumps({"event": event, **fields}) + "\n")
 
     try:
-        run(job, say, reader)
+        run(job, say)
     except Exception as error:
         traceback.print_exc()
         say("error", text="%s: %s" % (type(error).__name__, error))
@@ -61,19 +64,23 @@ def main() -> int:
     return 0
 
 
-def run(job: Job, say: Say, _reader: TextIO) -> None:
+def run(job: Job, say: Say) -> None:
     say("stage", text="loading the model")
     import demo_model  # after the descriptors are sorted out; it is slow, too
+    import demo_routes
 
-    folder = demo_model.convert(pathlib.Path(job.model_cache))
-    if job.task == "convert":
-        say("done")
-        return
-    model = demo_model.Model(folder)
+    cache = pathlib.Path(job.model_cache)
+    if not demo_model.is_converted(cache):
+        say("stage", text="converting the model, once")
+    model = demo_model.Model(demo_model.convert(cache))
+    say("stage", text="warming up")
     model.warm_up()
     say("stage", text="starting LMCache")
     import demo_store
 
+    config = demo_routes.configuration(job.route, job.address, job.chunk_tokens,
+                                       job.chunk_tokens * model.shape.token_bytes, max(job.lengths) // job.chunk_tokens)
+    pathlib.Path(job.config).write_text(json.dumps(config, indent=1), encoding="utf-8")  # JSON is YAML, too
     store = demo_store.Store(pathlib.Path(job.config), model.shape)
     say("ready", model=demo_model.NAME, layers=model.shape.layers, heads=model.shape.heads,
         head_size=model.shape.head_size, dtype=str(model.shape.dtype).removeprefix("torch."),

@@ -111,23 +111,22 @@ forget_compiled() {
 
 # Renames copies into place: install_files WHICH FILE... with WHICH the new or the old ones.
 install_files() {
-    local which=$1 file staged folder
+    local which=$1 file staged folder like
     shift
     for file in "$@"; do
         folder=$ROOT/${file%/*}
         [[ -w $folder ]] || stop $EXIT_FAILED "$folder is not writable; nothing was changed"
     done
-    rm -rf "$ROOT"/.bluecache-patch.*
     STAGE=$(mktemp -d "$ROOT/.bluecache-patch.XXXXXX") || stop $EXIT_FAILED "$ROOT is not writable; nothing was changed"
     for file in "$@"; do
         staged=$STAGE/${file//\//.}
-        if [[ -f $ROOT/$file ]]; then
-            cp -p "$ROOT/$file" "$staged"
-        else
-            cp -p "$ROOT/_version.py" "$staged"
+        # For its owner and mode.
+        like=$ROOT/$file
+        [[ -f $like ]] || like=$ROOT/_version.py
+        if ! cp -p "$like" "$staged" || ! cat "$SCRATCH/$which/$file" >"$staged"; then
+            stop $EXIT_FAILED "the copies could not be written to $STAGE; nothing was changed"
         fi
-        cat "$SCRATCH/$which/$file" >"$staged"
-    done || stop $EXIT_FAILED "the copies could not be written to $STAGE; nothing was changed"
+    done
     sync -f "$STAGE" 2>/dev/null || true
     for file in "$@"; do
         if [[ $which == old ]] && is_added "$file"; then
@@ -182,6 +181,9 @@ main() {
     # One at a time, whoever runs it.
     exec 9<"$ROOT"
     flock -w 60 9 || stop $EXIT_FAILED "another run is at work on $ROOT"
+    if [[ $ACTION != check ]]; then
+        rm -rf "$ROOT"/.bluecache-patch.* 2>/dev/null || true # of a run that was killed
+    fi
     look
     report
     if [[ $ACTION == apply ]]; then

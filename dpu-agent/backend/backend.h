@@ -19,6 +19,21 @@
  *   versions). To make room the least recently used objects go; pinned ones never.
  * - Asynchronous calls complete exactly once, from the loop, never inside the call.
  *
+ * Groups. Objects put with one group are of no use without one another. When an instance drops one
+ * of them to make room, or because it cannot be verified or read, it drops the others that it has,
+ * and the one that uses it tells the other instances of the store (group_dropped, group_drop).
+ * - A drop has a time, and so has every put: readings of one counter that all instances share, the
+ *   put's taken when its request arrived. A drop concerns what was put at an earlier time, and only
+ *   that: what comes after it starts a new life. A put of an earlier time that is still under way
+ *   is dropped when it commits, successfully; for this an instance remembers the last
+ *   BC_GROUP_RECENT drops. So objects of one request share their fate.
+ * - A member that is pinned is a miss at once; its room comes free when its readers are done.
+ * - Replacing or removing a member drops no other. Of one group an instance keeps
+ *   BC_GROUP_MEMBERS_MAX members in mind; more are kept as if they had no group.
+ * - Across a restart: groups are kept with the objects, times are not, since no put is under way.
+ *   What no longer fits at a start takes its group along. A drop that a crash interrupts stays
+ *   unfinished.
+ *
  * Back-pressure: -EAGAIN from put_begin, put_lease and get_chunk, and as the result of get_open
  * when all handles are out, means "not now"; `ready` is called (from the loop) when a retry may
  * succeed. A caller never has to hold one lease while it waits for another. The released callback
@@ -52,6 +67,28 @@ struct bc_object_key {
 
 struct bc_put_hints {
     const uint8_t *meta; /* BC_OBJECT_META_LEN opaque bytes, or NULL for zeros */
+    uint64_t group;      /* 0: none */
+    uint64_t group_time; /* bc_group_time when the request arrived */
+};
+
+#define BC_GROUP_MEMBERS_MAX 256u
+#define BC_GROUP_RECENT      4096u
+
+/* What stores call a group: well mixed, and another one for each tenant. */
+uint64_t bc_group_name(uint32_t tenant, uint64_t group);
+
+/* The counter of drops; NULL (an instance alone): always 0. Any thread. */
+static inline uint64_t bc_group_time(const uint64_t *clock)
+{
+    return clock == NULL ? 0 : __atomic_load_n(clock, __ATOMIC_ACQUIRE);
+}
+
+/* A drop on its way to other instances. Memory of the dropped object's record: telling needs none.
+ * Belongs to the instance, lent from group_dropped to group_told. */
+struct bc_group_drop {
+    struct bc_group_drop *next; /* for whoever holds it */
+    uint64_t name;              /* bc_group_name */
+    uint64_t time;
 };
 
 struct bc_backend_caps {
@@ -156,9 +193,14 @@ struct bc_backend_ops {
      * missed. */
     void (*iterate)(struct bc_backend *backend, uint64_t *cursor, uint32_t count,
                     bc_iterate_fn visit, void *arg, struct bc_batch_op *op);
+    /* Another instance dropped this group: what was put before `time` goes here as well. */
+    void (*group_drop)(struct bc_backend *backend, uint64_t name, uint64_t time);
+    /* Everybody was told. */
+    void (*group_told)(struct bc_backend *backend, struct bc_group_drop *drop);
     /* Everything committed so far is on stable storage when done. */
     void (*flush)(struct bc_backend *backend, struct bc_batch_op *op);
-    /* No put or get is open (asserted); ends background work. Then destroy, in any thread. */
+    /* No put or get is open, no drop is lent (asserted), none is told from now on; ends background
+     * work. Then destroy, in any thread. */
     void (*stop)(struct bc_backend *backend, struct bc_batch_op *op);
     void (*destroy)(struct bc_backend *backend);
 };
@@ -167,6 +209,11 @@ struct bc_backend {
     const struct bc_backend_ops *ops;
     void (*ready)(void *arg); /* set by the user before the first call; see back-pressure */
     void *ready_arg;
+    /* A group was dropped: take the drop, tell every other instance, then call group_told, also
+     * inside this call. Called inside any function of the table, or from the loop. NULL: there is
+     * nobody else. */
+    void (*group_dropped)(void *arg, struct bc_group_drop *drop);
+    void *group_arg;
 };
 
 /* What an instance is made from. Everything outlives it. */
@@ -179,8 +226,9 @@ struct bc_backend_env {
     uint64_t capacity; /* bytes of this instance: its share; dram: at most the cache arena */
     uint32_t worker;   /* 0 .. workers-1: owns partitions p with p % workers == worker */
     uint32_t workers;
-    uint32_t handles_max; /* puts plus gets open at once */
-    bool format;          /* allow formatting a directory that is not empty and not ours */
+    uint32_t handles_max;  /* puts plus gets open at once */
+    bool format;           /* allow formatting a directory that is not empty and not ours */
+    uint64_t *group_clock; /* of all instances; starts at 0; NULL: this instance is alone */
 };
 
 /* Fixed for every store: keys hash to this many partitions (bc_hash_partition). */

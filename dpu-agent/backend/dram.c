@@ -88,7 +88,7 @@ static void drop_corrupt(struct dram *dram, struct dram_object *object, uint64_t
              bc_log_key(name, sizeof(name), object->key, object->key_len),
              (unsigned long long)offset);
     if (object->indexed) {
-        bc_dram_detach(dram, object);
+        bc_dram_drop(dram, object);
     }
 }
 
@@ -248,6 +248,7 @@ static void dram_destroy(struct bc_backend *backend)
     bc_pool_fini(&dram->put_pool);
     bc_hashmap_fini(&dram->puts);
     bc_hashmap_fini(&dram->index);
+    bc_dram_group_fini(dram);
     free(dram);
 }
 
@@ -276,6 +277,8 @@ static const struct bc_backend_ops dram_ops = {
     .query = dram_query,
     .remove = dram_remove,
     .iterate = dram_iterate,
+    .group_drop = bc_dram_group_drop,
+    .group_told = bc_dram_group_told,
     .flush = dram_flush,
     .stop = dram_stop,
     .destroy = dram_destroy,
@@ -302,8 +305,14 @@ static int dram_init_tables(struct dram *dram, const struct bc_backend_env *env)
     if (rc != 0) {
         goto err_put_pool;
     }
+    rc = bc_groups_init(&dram->groups, &dram->base, env->group_clock);
+    if (rc != 0) {
+        goto err_get_pool;
+    }
     return 0;
 
+err_get_pool:
+    bc_pool_fini(&dram->get_pool);
 err_put_pool:
     bc_pool_fini(&dram->put_pool);
 err_puts:
@@ -360,6 +369,7 @@ static int dram_create(const struct bc_backend_env *env, void *store,
     return 0;
 
 err_tables:
+    bc_groups_fini(&dram->groups);
     bc_pool_fini(&dram->get_pool);
     bc_pool_fini(&dram->put_pool);
     bc_hashmap_fini(&dram->puts);

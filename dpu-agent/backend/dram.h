@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dram.h - inside of the `dram` backend: objects live in extents of the staging pool's cache arena,
  * where the DMA engine put them; their records live in the headroom before the data. Nothing else
- * is allocated for an object.
+ * is allocated for an object, but for one of a group a record that outlives its extents: it tells
+ * the others when the group is dropped.
  *
  *   extent of an object:   [ dram_extent | (first one only) dram_object | unused ][ data ... ]
  *                          '------------- headroom, 4 KiB -----------------------'
@@ -16,6 +17,7 @@
 #ifndef BC_BACKEND_DRAM_H
 #define BC_BACKEND_DRAM_H
 
+#include "backend/group.h"
 #include "backend/internal.h"
 #include "base/pool.h"
 
@@ -37,6 +39,18 @@ struct dram_extent {
     uint32_t crc[BC_DRAM_BLOCKS_MAX];
 };
 
+struct dram_object;
+struct dram_slab;
+
+/* Of an object with a group: held by its put, then by the object, then by the drop of the group. */
+struct dram_member {
+    struct bc_group_member group;
+    union {
+        struct dram_object *object; /* while it is in the table */
+        struct dram_member *next;   /* free */
+    };
+};
+
 struct dram_object {
     struct bc_hashmap_node node;
     struct bc_list_node lru_node;
@@ -44,6 +58,7 @@ struct dram_object {
     uint64_t version;
     uint64_t cost;
     struct dram_extent *first;
+    struct dram_member *member; /* of its group, while indexed; NULL: none */
     uint32_t tenant;
     uint32_t key_len;
     uint32_t pins;
@@ -73,6 +88,7 @@ struct dram_put {
     uint64_t reserved; /* for those still to come */
     struct dram_extent *first;
     struct dram_extent *last;
+    struct dram_member *member; /* NULL: no group */
     uint32_t extent_count;
     uint32_t leases_out; /* leased and not given back by put_chunk or put_unlease */
     uint32_t tenant;
@@ -111,6 +127,9 @@ struct dram {
     struct bc_pool get_pool;
     struct bc_ready ready;
     struct bc_store_counters counters;
+    struct bc_groups groups;
+    struct dram_slab *slabs;
+    struct dram_member *free_members;
 };
 
 static inline struct dram *bc_dram_of(const struct bc_backend *backend)
@@ -149,6 +168,24 @@ void bc_dram_unpin(struct dram *dram, struct dram_object *object);
 /* The extent that holds this offset. */
 struct dram_extent *bc_dram_extent_at(struct dram_object *object, uint64_t offset,
                                       struct dram_extent *hint);
+
+/* Drops an object that is in the index, with its group. */
+void bc_dram_drop(struct dram *dram, struct dram_object *object);
+
+/* ---- dram_group.c ---- */
+
+/* NULL: out of memory. */
+struct dram_member *bc_dram_member_new(struct dram *dram);
+void bc_dram_member_free(struct dram *dram, struct dram_member *member); /* NULL: nothing */
+/* When the object comes into the index and leaves it. */
+void bc_dram_member_join(struct dram *dram, struct dram_object *object, struct dram_member *member);
+void bc_dram_member_leave(struct dram *dram, struct dram_object *object);
+/* Every object of the group that is older goes; then the others are told. `member` is in the table
+ * no more. */
+void bc_dram_group_drop_all(struct dram *dram, struct dram_member *member);
+void bc_dram_group_drop(struct bc_backend *backend, uint64_t name, uint64_t time);
+void bc_dram_group_told(struct bc_backend *backend, struct bc_group_drop *drop);
+void bc_dram_group_fini(struct dram *dram);
 
 /* Gives a chain of extents back to the pool. */
 void bc_dram_return_chain(struct dram *dram, struct dram_extent *first);

@@ -47,10 +47,25 @@ void bc_dram_detach(struct dram *dram, struct dram_object *object)
     BC_ASSERT(object->indexed);
     object->indexed = false;
     bc_hashmap_remove(&dram->index, &object->node);
+    bc_dram_member_leave(dram, object);
     bc_counter_add(&dram->counters.objects, -1);
     if (object->pins == 0) {
         lru_remove(dram, object);
         bc_dram_return_chain(dram, object->first);
+    }
+}
+
+void bc_dram_drop(struct dram *dram, struct dram_object *object)
+{
+    struct dram_member *member = object->member;
+
+    if (member != NULL) {
+        bc_groups_remove(&dram->groups, &member->group);
+        object->member = NULL;
+    }
+    bc_dram_detach(dram, object);
+    if (member != NULL) {
+        bc_dram_group_drop_all(dram, member);
     }
 }
 
@@ -94,7 +109,7 @@ bool bc_dram_evict_one(struct dram *dram)
     if (node == NULL) {
         return false;
     }
-    bc_dram_detach(dram, BC_CONTAINER_OF(node, struct dram_object, lru_node));
+    bc_dram_drop(dram, BC_CONTAINER_OF(node, struct dram_object, lru_node));
     prefetch_record(bc_list_first(&dram->lru));
     bc_counter_add(&dram->counters.evictions, 1);
     return true;
@@ -209,6 +224,8 @@ void bc_dram_publish(struct dram *dram, struct dram_put *put)
     memcpy(object->key, put->key, put->key_len);
     fill_directory(object);
     bc_hashmap_insert(&dram->index, &object->node);
+    bc_dram_member_join(dram, object, put->member);
+    put->member = NULL;
     lru_add(dram, object);
     bc_counter_add(&dram->counters.objects, 1);
     bc_counter_add(&dram->counters.put_bytes, (int64_t)put->size);

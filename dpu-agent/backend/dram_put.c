@@ -163,6 +163,7 @@ static void put_free(struct dram *dram, struct dram_put *put)
     }
     bc_dram_set_used(dram, dram->used - put->reserved);
     bc_hashmap_remove(&dram->puts, &put->node);
+    bc_dram_member_free(dram, put->member);
     bc_pool_put(&dram->put_pool, put);
     bc_ready_signal(&dram->ready);
 }
@@ -182,12 +183,30 @@ static int lease_record(struct dram *dram, struct dram_put *put)
     return rc;
 }
 
+/* The record of its group's member, when it has one. */
+static int take_member(struct dram *dram, const struct bc_object_key *key,
+                       const struct bc_put_hints *hints, struct dram_member **member_out)
+{
+    *member_out = NULL;
+    if (hints == NULL || hints->group == 0) {
+        return 0;
+    }
+    *member_out = bc_dram_member_new(dram);
+    if (*member_out == NULL) {
+        return -ENOMEM;
+    }
+    bc_group_member_init(&(*member_out)->group, key, hints);
+    return 0;
+}
+
 int bc_dram_put_begin(struct bc_backend *backend, const struct bc_object_key *key, uint64_t size,
                       const struct bc_put_hints *hints, struct bc_put **put_out)
 {
     struct dram *dram = bc_dram_of(backend);
     uint64_t need = bc_dram_cost(dram, size);
+    struct dram_member *member;
     struct dram_put *put;
+    int rc;
 
     if (size > BC_OBJECT_SIZE_MAX) {
         return -EFBIG;
@@ -199,12 +218,17 @@ int bc_dram_put_begin(struct bc_backend *backend, const struct bc_object_key *ke
         !bc_dram_make_room(dram, need)) {
         return bc_ready_again(&dram->ready);
     }
+    rc = take_member(dram, key, hints, &member);
+    if (rc != 0) {
+        return rc;
+    }
     put = bc_pool_get(&dram->put_pool);
     *put = (struct dram_put){
         .base = {.backend = backend},
         .node = {.hash = key->hash},
         .size = size,
         .reserved = need,
+        .member = member,
         .tenant = key->tenant,
         .key_len = key->key_len,
     };
@@ -215,8 +239,7 @@ int bc_dram_put_begin(struct bc_backend *backend, const struct bc_object_key *ke
     bc_dram_set_used(dram, dram->used + need);
     bc_hashmap_insert(&dram->puts, &put->node);
     if (size == 0) {
-        int rc = lease_record(dram, put);
-
+        rc = lease_record(dram, put);
         if (rc != 0) {
             put_free(dram, put);
             return rc;
@@ -301,6 +324,10 @@ void bc_dram_put_commit(struct bc_put *base, struct bc_batch_op *op)
     if (put->removed) {
         bc_dram_return_chain(dram, put->first);
         result = -ECANCELED;
+    } else if (put->member != NULL && bc_groups_is_dropped(&dram->groups, &put->member->group)) {
+        /* Gone with its group, like those that were there in time. */
+        bc_dram_return_chain(dram, put->first);
+        bc_counter_add(&dram->counters.group_evictions, 1);
     } else {
         bc_dram_publish(dram, put);
     }

@@ -62,6 +62,7 @@ struct bc_store_counters {
     struct bc_counter used_bytes;
     struct bc_counter capacity_bytes;
     struct bc_counter evictions;
+    struct bc_counter group_evictions;
     struct bc_counter checksum_errors;
     struct bc_counter io_errors;
     struct bc_counter hits;
@@ -92,6 +93,8 @@ struct bc_store_metric {
                         "Bytes that may be taken."),                                               \
         BC_STORE_METRIC(prefix, "evictions_total", BC_METRIC_COUNTER, evictions,                   \
                         "Objects dropped to make room."),                                          \
+        BC_STORE_METRIC(prefix, "group_evictions_total", BC_METRIC_COUNTER, group_evictions,       \
+                        "Objects dropped because another one of their group was."),                \
         BC_STORE_METRIC(prefix, "checksum_errors_total", BC_METRIC_COUNTER, checksum_errors,       \
                         "Objects dropped because stored bytes failed verification."),              \
         BC_STORE_METRIC(prefix, "io_errors_total", BC_METRIC_COUNTER, io_errors,                   \

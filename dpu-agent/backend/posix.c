@@ -55,7 +55,8 @@ static void posix_stop(struct bc_backend *backend, struct bc_batch_op *op)
 {
     struct posix *posix = bc_posix_of(backend);
 
-    BC_ASSERT(posix->handles == 0 && !posix->stopping);
+    BC_ASSERT(posix->handles == 0 && posix->groups.lent == 0 && !posix->stopping);
+    bc_posix_lost_stop(posix);
     posix->stopping = true;
     posix->stop_op = op;
     posix->slots_idle_max = 0;
@@ -79,6 +80,7 @@ static void free_tables(struct posix *posix)
     bc_pool_fini(&posix->name_pool);
     bc_hashmap_fini(&posix->puts);
     bc_hashmap_fini(&posix->names);
+    bc_groups_fini(&posix->groups);
     bc_posix_index_fini(posix);
 }
 
@@ -92,6 +94,7 @@ static void posix_destroy(struct bc_backend *backend)
     posix = bc_posix_of(backend);
     BC_ASSERT(!posix->ready.queued && posix->stop_op == NULL && all_quiet(posix));
     bc_staging_on_released(posix->staging, NULL, NULL);
+    bc_posix_lost_stop(posix);
     free_tables(posix);
     free(posix);
 }
@@ -112,6 +115,8 @@ static const struct bc_backend_ops posix_ops = {
     .query = bc_posix_query,
     .remove = bc_posix_remove,
     .iterate = bc_posix_iterate,
+    .group_drop = bc_posix_group_drop,
+    .group_told = bc_posix_group_told,
     .flush = bc_posix_flush,
     .stop = posix_stop,
     .destroy = posix_destroy,
@@ -190,13 +195,14 @@ static int init_buffers(struct posix *posix)
     return 0;
 }
 
-static int init_tables(struct posix *posix)
+static int init_tables(struct posix *posix, uint64_t *group_clock)
 {
     /* An aborted put keeps its handle until its file is gone. */
     uint32_t puts = 2 * posix->handles_max;
     uint32_t gets = posix->handles_max + 1; /* iterate's */
     int rc = bc_posix_index_init(posix);
 
+    rc = rc != 0 ? rc : bc_groups_init(&posix->groups, &posix->base, group_clock);
     bc_list_init(&posix->slots_free);
     bc_list_init(&posix->slots_idle);
     bc_list_init(&posix->slot_waiters);
@@ -253,7 +259,7 @@ static int posix_create(const struct bc_backend_env *env, void *store,
         free(posix);
         return rc;
     }
-    rc = init_tables(posix);
+    rc = init_tables(posix, env->group_clock);
     if (rc == 0) {
         rc = bc_store_counters_register(&posix->counters, posix_metrics,
                                         BC_ARRAY_LEN(posix_metrics), env->metrics);
@@ -273,6 +279,7 @@ static int posix_create(const struct bc_backend_env *env, void *store,
         return rc;
     }
     bc_staging_on_released(env->staging, staging_released, posix);
+    bc_posix_lost_start(posix);
     *backend_out = &posix->base;
     return 0;
 

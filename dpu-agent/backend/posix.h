@@ -17,13 +17,14 @@
  *   is held; so a descriptor opened under a claim is that of the object then found in the index.
  * - Only a rename publishes.
  * Thread: the owner of the loop. Memory: pools made at create; the index grows with the objects (64
- * bytes each, by slabs, never given back). */
+ * bytes each, 88 with a group, by slabs, never given back). */
 #ifndef BC_BACKEND_POSIX_H
 #define BC_BACKEND_POSIX_H
 
 #include <errno.h>
 #include <pthread.h>
 
+#include "backend/group.h"
 #include "backend/internal.h"
 #include "backend/posix_format.h"
 #include "base/pool.h"
@@ -65,6 +66,10 @@ enum posix_object_flags {
     POSIX_OBJECT_STRANDED = 1 << 4,  /* its file could not be unlinked: its bytes stay taken */
     POSIX_OBJECT_GOING = 1 << 5,     /* counted in posix.going */
     POSIX_OBJECT_REUSED = 1 << 6,    /* its file, and its bytes, are a spare's by now */
+    POSIX_OBJECT_GROUPED = 1 << 7,   /* it is the first part of a posix_grouped */
+    POSIX_OBJECT_MEMBER = 1 << 8,    /* in posix.groups: grouped and indexed */
+    POSIX_OBJECT_TELLING = 1 << 9,   /* held by the drop of its group */
+    POSIX_OBJECT_GONE = 1 << 10,     /* held by that alone: its bytes are given back */
 };
 
 struct posix_object {
@@ -79,6 +84,12 @@ struct posix_object {
 };
 BC_STATIC_ASSERT(sizeof(struct posix_object) <= 64, "with its bucket well below 100 bytes");
 BC_STATIC_ASSERT(BC_OBJECT_SIZE_MAX <= UINT32_MAX, "size has 32 bits");
+
+/* An object with a group. */
+struct posix_grouped {
+    struct posix_object object;
+    struct bc_group_member member;
+};
 
 struct posix_slab;
 
@@ -293,6 +304,7 @@ struct posix {
     uint32_t slots_idle_max;
     uint32_t ios_reserved; /* promised to leases that are out */
     uint32_t unlinks_in_flight;
+    uint32_t unlinks_claiming; /* of them, those that wait for their name */
     uint64_t capacity;
     uint64_t used;
     uint64_t evictable;   /* bytes of the objects in lru */
@@ -314,6 +326,10 @@ struct posix {
     struct bc_list spares; /* ready ones */
     struct posix_slab *slabs;
     struct posix_object *free_objects; /* by node.next */
+    struct posix_object *free_grouped;
+    struct bc_groups groups;
+    struct bc_list lost; /* drops of the start, to be told when the loop runs; by lru_node */
+    struct bc_task lost_task;
 
     struct bc_hashmap names;
     struct bc_hashmap puts;
@@ -355,7 +371,7 @@ static inline struct posix *bc_posix_of(const struct bc_backend *backend)
 BC_MUST_USE int bc_posix_index_init(struct posix *posix);
 void bc_posix_index_fini(struct posix *posix);
 /* A blank object, in no list; NULL: out of memory. */
-struct posix_object *bc_posix_object_alloc(struct posix *posix);
+struct posix_object *bc_posix_object_alloc(struct posix *posix, bool grouped);
 void bc_posix_object_free(struct posix *posix, struct posix_object *object);
 /* The object of the index. NULL: none. */
 struct posix_object *bc_posix_find(const struct posix *posix, struct bc_hash128 hash);
@@ -374,6 +390,13 @@ void bc_posix_unpin(struct posix *posix, struct posix_object *object);
 static inline uint64_t bc_posix_object_bytes(const struct posix_object *object)
 {
     return bc_posix_file_len(object->size);
+}
+
+/* Unlinks that end without anybody's help: what waits for room may hold the name that another one
+ * waits for. */
+static inline uint32_t bc_posix_unlinks_running(const struct posix *posix)
+{
+    return posix->unlinks_in_flight - posix->unlinks_claiming;
 }
 
 void bc_posix_charge(struct posix *posix, uint64_t bytes);
@@ -406,6 +429,30 @@ static inline int bc_posix_put_error(int error)
 
     return passed_on ? error : -EIO;
 }
+
+/* ---- posix_group.c ---- */
+
+static inline struct bc_group_member *bc_posix_member(struct posix_object *object)
+{
+    return &BC_CONTAINER_OF(object, struct posix_grouped, object)->member;
+}
+
+/* When the object comes into the index and leaves it. */
+void bc_posix_member_join(struct posix *posix, struct posix_object *object);
+void bc_posix_member_leave(struct posix *posix, struct posix_object *object);
+/* Begins the drop of a member's group, before the object itself is dropped; then drops the others.
+ * False: it is no member. */
+bool bc_posix_group_begin_drop(struct posix *posix, struct posix_object *object);
+void bc_posix_group_drop_all(struct posix *posix, struct posix_object *object);
+void bc_posix_group_drop(struct bc_backend *backend, uint64_t name, uint64_t time);
+void bc_posix_group_told(struct bc_backend *backend, struct bc_group_drop *drop);
+/* Whether it is to go at once, or not to come at all: its group was dropped meanwhile. */
+bool bc_posix_group_is_dropped(const struct posix *posix, struct posix_object *object);
+/* An object of this group did not fit at the start. -ENOMEM. */
+BC_MUST_USE int bc_posix_group_lost(struct posix *posix, uint64_t name);
+/* When the loop runs, drops and tells what was lost; or forgets it. */
+void bc_posix_lost_start(struct posix *posix);
+void bc_posix_lost_stop(struct posix *posix);
 
 /* ---- posix_name.c ---- */
 

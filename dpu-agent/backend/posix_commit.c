@@ -150,6 +150,7 @@ static void publish(struct posix *posix, struct posix_put *put)
 {
     struct posix_object *old = bc_posix_find(posix, put->node.hash);
     struct bc_hashmap_node *node;
+    bool adopted;
 
     unlist(posix, put);
     for (node = bc_hashmap_find(&posix->puts, put->node.hash); node != NULL;
@@ -163,7 +164,12 @@ static void publish(struct posix *posix, struct posix_put *put)
     bc_counter_add(&posix->counters.put_bytes, (int64_t)put->size);
     put->claimed = false;
     bc_posix_unclaim(posix, &put->claim);
-    if (bc_posix_slot_adopt(posix, put->object, put->fd)) {
+    adopted = bc_posix_slot_adopt(posix, put->object, put->fd);
+    if (bc_posix_group_is_dropped(posix, put->object)) { /* while the rename was under way */
+        bc_counter_add(&posix->counters.group_evictions, 1);
+        bc_posix_doom(posix, put->object);
+    }
+    if (adopted) {
         commit_end(posix, put);
         return;
     }
@@ -273,6 +279,10 @@ static void put_step(struct posix *posix, struct posix_put *put)
         bc_posix_put_clean(posix, put, -ECANCELED);
     } else if (put->error != 0) {
         bc_posix_put_clean(posix, put, put->error);
+    } else if (bc_posix_group_is_dropped(posix, put->object)) {
+        /* Gone with its group, like those that were there in time. */
+        bc_counter_add(&posix->counters.group_evictions, 1);
+        bc_posix_put_clean(posix, put, 0);
     } else if (put->opening) {
         return; /* an object without data; comes back when its file is there */
     } else if (!put->sealed || put->object->version < put->newer_than) {

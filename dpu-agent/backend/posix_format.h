@@ -71,12 +71,14 @@ struct bc_posix_footer {
     uint32_t table_crc; /* CRC32C of the table blocks */
     uint8_t meta[BC_OBJECT_META_LEN];
     uint8_t key[BC_KEY_LEN_MAX]; /* zeros behind key_len */
-    uint8_t reserved[100];
+    uint64_t group;              /* 0: none, as in files written before there were groups */
+    uint8_t reserved[92];
     uint32_t crcs[BC_POSIX_INLINE_CRCS];
     uint32_t crc; /* CRC32C of all bytes before */
 } BC_PACKED;
 BC_STATIC_ASSERT(sizeof(struct bc_posix_footer) == BC_POSIX_BLOCK, "one block");
 BC_STATIC_ASSERT(offsetof(struct bc_posix_footer, meta) == 88, "the fixed part is 88 bytes");
+BC_STATIC_ASSERT(offsetof(struct bc_posix_footer, group) == 1176, "behind the key");
 BC_STATIC_ASSERT(offsetof(struct bc_posix_footer, crcs) % 4 == 0, "read in place");
 BC_STATIC_ASSERT(BC_POSIX_TABLE_LEN_MAX == 65536, "the largest table is 64 KiB");
 
@@ -114,7 +116,7 @@ enum bc_posix_store_check {
 };
 enum bc_posix_store_check bc_posix_store_check(const struct bc_posix_store_record *record);
 
-/* Sets all but key, meta, the checksums of the data, and what bc_posix_footer_seal fills in. */
+/* Sets all but key, meta, group, the checksums of the data, and what bc_posix_footer_seal fills in. */
 void bc_posix_footer_init(struct bc_posix_footer *footer, const uint8_t uuid[BC_POSIX_UUID_LEN],
                           struct bc_hash128 hash, uint32_t tenant, uint64_t data_len);
 /* Version and checksums, when all else is there. `table` has table_len bytes, zeros at its end. */

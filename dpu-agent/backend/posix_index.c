@@ -17,15 +17,16 @@
 #define AHEAD_MAX   (64ull << 20) /* at most these bytes, */
 #define AHEAD_PUTS  16u           /* and at most what so many puts like this one need */
 
+/* The objects follow. */
 struct posix_slab {
     struct posix_slab *next;
-    struct posix_object objects[SLAB_OBJECTS];
 };
 
 int bc_posix_index_init(struct posix *posix)
 {
     bc_list_init(&posix->lru);
     bc_list_init(&posix->doomed);
+    bc_list_init(&posix->lost);
     return bc_hashmap_init(&posix->index, 4096);
 }
 
@@ -39,37 +40,56 @@ void bc_posix_index_fini(struct posix *posix)
     }
     posix->slabs = NULL;
     posix->free_objects = NULL;
+    posix->free_grouped = NULL;
     bc_hashmap_fini(&posix->index);
+}
+
+static void chain_free(struct posix_object **chain, struct posix_object *object)
+{
+    /* Free ones are chained through a pointer that no other state uses at the same time. */
+    object->node.next = *chain == NULL ? NULL : &(*chain)->node;
+    *chain = object;
 }
 
 void bc_posix_object_free(struct posix *posix, struct posix_object *object)
 {
-    /* Free ones are chained through a pointer that no other state uses at the same time. */
-    object->node.next = posix->free_objects == NULL ? NULL : &posix->free_objects->node;
-    posix->free_objects = object;
+    bool grouped = (object->flags & POSIX_OBJECT_GROUPED) != 0;
+
+    chain_free(grouped ? &posix->free_grouped : &posix->free_objects, object);
 }
 
-struct posix_object *bc_posix_object_alloc(struct posix *posix)
+static bool slab_alloc(struct posix *posix, struct posix_object **chain, size_t object_len)
 {
+    struct posix_slab *slab = malloc(sizeof(*slab) + SLAB_OBJECTS * object_len);
+    uint8_t *objects;
+
+    if (slab == NULL) {
+        return false;
+    }
+    objects = (uint8_t *)(slab + 1);
+    slab->next = posix->slabs;
+    posix->slabs = slab;
+    for (uint32_t i = SLAB_OBJECTS; i > 0; i--) {
+        chain_free(chain, (struct posix_object *)(void *)(objects + (i - 1) * object_len));
+    }
+    return true;
+}
+
+struct posix_object *bc_posix_object_alloc(struct posix *posix, bool grouped)
+{
+    struct posix_object **chain = grouped ? &posix->free_grouped : &posix->free_objects;
+    size_t len = grouped ? sizeof(struct posix_grouped) : sizeof(struct posix_object);
     struct posix_object *object;
 
-    if (posix->free_objects == NULL) {
-        struct posix_slab *slab = malloc(sizeof(*slab));
-
-        if (slab == NULL) {
-            return NULL;
-        }
-        slab->next = posix->slabs;
-        posix->slabs = slab;
-        for (uint32_t i = SLAB_OBJECTS; i > 0; i--) {
-            bc_posix_object_free(posix, &slab->objects[i - 1]);
-        }
+    if (*chain == NULL && !slab_alloc(posix, chain, len)) {
+        return NULL;
     }
-    object = posix->free_objects;
-    posix->free_objects = object->node.next == NULL
-                              ? NULL
-                              : BC_CONTAINER_OF(object->node.next, struct posix_object, node);
-    *object = (struct posix_object){.slot = BC_POSIX_NO_SLOT};
+    object = *chain;
+    *chain = object->node.next == NULL
+                 ? NULL
+                 : BC_CONTAINER_OF(object->node.next, struct posix_object, node);
+    *object = (struct posix_object){.slot = BC_POSIX_NO_SLOT,
+                                    .flags = grouped ? POSIX_OBJECT_GROUPED : 0};
     return object;
 }
 
@@ -120,20 +140,17 @@ void bc_posix_index_add(struct posix *posix, struct posix_object *object)
 {
     object->flags |= POSIX_OBJECT_INDEXED;
     bc_hashmap_insert(&posix->index, &object->node);
+    bc_posix_member_join(posix, object);
     bc_counter_add(&posix->counters.objects, 1);
     if (object->pins == 0) {
         lru_add(posix, object);
     }
 }
 
-void bc_posix_object_check(struct posix *posix, struct posix_object *object)
+static void give_bytes_back(struct posix *posix, struct posix_object *object)
 {
-    if ((object->flags & (POSIX_OBJECT_INDEXED | POSIX_OBJECT_UNLINKING)) != 0 ||
-        object->slots > 0 || object->pins > 0) {
-        return;
-    }
+    object->flags |= POSIX_OBJECT_GONE;
     if ((object->flags & POSIX_OBJECT_REUSED) != 0) {
-        bc_posix_object_free(posix, object);
         return;
     }
     if ((object->flags & POSIX_OBJECT_GOING) != 0) {
@@ -144,7 +161,20 @@ void bc_posix_object_check(struct posix *posix, struct posix_object *object)
     } else {
         bc_posix_release(posix, bc_posix_object_bytes(object));
     }
-    bc_posix_object_free(posix, object);
+}
+
+void bc_posix_object_check(struct posix *posix, struct posix_object *object)
+{
+    if ((object->flags & (POSIX_OBJECT_INDEXED | POSIX_OBJECT_UNLINKING)) != 0 ||
+        object->slots > 0 || object->pins > 0) {
+        return;
+    }
+    if ((object->flags & POSIX_OBJECT_GONE) == 0) {
+        give_bytes_back(posix, object);
+    }
+    if ((object->flags & POSIX_OBJECT_TELLING) == 0) {
+        bc_posix_object_free(posix, object);
+    }
 }
 
 void bc_posix_index_remove(struct posix *posix, struct posix_object *object)
@@ -152,6 +182,7 @@ void bc_posix_index_remove(struct posix *posix, struct posix_object *object)
     BC_ASSERT((object->flags & POSIX_OBJECT_INDEXED) != 0);
     object->flags &= (uint16_t)~POSIX_OBJECT_INDEXED;
     bc_hashmap_remove(&posix->index, &object->node);
+    bc_posix_member_leave(posix, object);
     bc_counter_add(&posix->counters.objects, -1);
     if (object->pins == 0) {
         lru_remove(posix, object);
@@ -235,10 +266,14 @@ static uint64_t evict_one(struct posix *posix, uint64_t reuse)
     if (node != NULL && posix->unlink_pool.free_count > 0 && bc_list_empty(&posix->doomed)) {
         struct posix_object *object = BC_CONTAINER_OF(node, struct posix_object, lru_node);
         uint64_t bytes = bc_posix_object_bytes(object);
+        bool group = bc_posix_group_begin_drop(posix, object);
 
         bc_counter_add(&posix->counters.evictions, 1);
         if (bytes != reuse || !evict_to_spare(posix, object)) {
             bc_posix_doom(posix, object);
+        }
+        if (group) {
+            bc_posix_group_drop_all(posix, object);
         }
         return bytes;
     }
@@ -321,7 +356,7 @@ bool bc_posix_retry_nospc(struct posix *posix, struct posix_retry *retry, uint64
         step = evict_one(posix, 0);
         evicted += step;
     }
-    if (posix->unlinks_in_flight == 0) {
+    if (bc_posix_unlinks_running(posix) == 0) {
         return false;
     }
     retry->count++;
@@ -386,6 +421,11 @@ void bc_posix_drop(struct posix *posix, struct posix_object *object, int error, 
                  posix->store->root, path, what, strerror(-error));
     }
     if ((object->flags & POSIX_OBJECT_INDEXED) != 0) {
+        bool group = bc_posix_group_begin_drop(posix, object);
+
         bc_posix_doom(posix, object);
+        if (group) {
+            bc_posix_group_drop_all(posix, object);
+        }
     }
 }

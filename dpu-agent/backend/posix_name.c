@@ -93,7 +93,7 @@ static void run_retries(struct posix *posix)
 {
     size_t count = posix->retries.count;
 
-    for (; count > 0 && posix->unlinks_in_flight == 0; count--) {
+    for (; count > 0 && bc_posix_unlinks_running(posix) == 0; count--) {
         struct posix_retry *retry =
             BC_CONTAINER_OF(bc_list_pop_front(&posix->retries), struct posix_retry, node);
 
@@ -179,6 +179,7 @@ static void unlink_granted(struct posix_claim *claim)
     struct posix_unlink *unlink = BC_CONTAINER_OF(claim, struct posix_unlink, claim);
     struct posix *posix = unlink->posix;
 
+    posix->unlinks_claiming--;
     /* Another object has the name by now: the rename that brought it took this one away. */
     if (bc_posix_find(posix, claim->name->node.hash) != NULL) {
         if (unlink->spare != NULL) {
@@ -216,6 +217,7 @@ static bool unlink_start(struct posix *posix, struct posix_object *object, struc
     unlink->done_index = how->done_index;
     bc_posix_path(hash, unlink->path);
     posix->unlinks_in_flight++;
+    posix->unlinks_claiming++;
     bc_posix_claim(posix, &unlink->claim, hash, true, unlink_granted);
     return true;
 }

@@ -125,7 +125,7 @@ static bool room_for(struct posix *posix, uint64_t bytes)
 }
 
 /* The object's entry, its handle and what goes with it; nothing is taken when it fails. */
-static int take_handle(struct posix *posix, uint64_t size, struct posix_put **put_out)
+static int take_handle(struct posix *posix, uint64_t size, bool grouped, struct posix_put **put_out)
 {
     struct posix_object *object;
     struct posix_put *put;
@@ -137,7 +137,7 @@ static int take_handle(struct posix *posix, uint64_t size, struct posix_put **pu
     if (!room_for(posix, bc_posix_file_len(size))) {
         return bc_ready_again(&posix->ready);
     }
-    object = bc_posix_object_alloc(posix);
+    object = bc_posix_object_alloc(posix, grouped);
     if (object == NULL) {
         return -ENOMEM;
     }
@@ -159,6 +159,7 @@ int bc_posix_put_begin(struct bc_backend *backend, const struct bc_object_key *k
 {
     static const uint8_t no_meta[BC_OBJECT_META_LEN];
     struct posix *posix = bc_posix_of(backend);
+    bool grouped = hints != NULL && hints->group != 0;
     struct posix_put *put = NULL;
     int rc;
 
@@ -169,7 +170,7 @@ int bc_posix_put_begin(struct bc_backend *backend, const struct bc_object_key *k
         (size >= DISK_CHECKED_MIN && !bc_posix_disk_holds(posix, bc_posix_file_len(size)))) {
         return -ENOSPC;
     }
-    rc = take_handle(posix, size, &put);
+    rc = take_handle(posix, size, grouped, &put);
     if (rc != 0) {
         return rc;
     }
@@ -188,6 +189,10 @@ int bc_posix_put_begin(struct bc_backend *backend, const struct bc_object_key *k
         memcmp(hints->meta, no_meta, sizeof(no_meta)) != 0) {
         memcpy(put->footer->meta, hints->meta, sizeof(put->footer->meta));
         put->object->flags |= POSIX_OBJECT_META;
+    }
+    if (grouped) {
+        bc_group_member_init(bc_posix_member(put->object), key, hints);
+        put->footer->group = hints->group;
     }
     take_file(posix, put);
     bc_posix_path(key->hash, put->path);

@@ -5,7 +5,7 @@
  *   discard  files of ours that are torn, of another store, or of another format; not those that
  *            cannot be read now: they stay on disk for a later start, and out of this index
  *   order    by version: the oldest is evicted first
- *   limit    what is more than the capacity goes, oldest first
+ *   limit    what is more than the capacity goes, oldest first; its groups go when the loop runs
  *   index    the rest
  *
  * Data is not read: its checksums are verified by gets. Files whose names are not ours are left
@@ -31,6 +31,7 @@
 struct found {
     struct bc_hash128 hash;
     uint64_t version;
+    uint64_t group; /* bc_group_name; 0: none */
     uint32_t size;
     bool meta;
 };
@@ -85,6 +86,7 @@ static int add_found(struct scanner *scanner, const struct bc_posix_footer *foot
     scanner->found[scanner->count++] = (struct found){
         .hash = hash,
         .version = footer->object_version,
+        .group = footer->group == 0 ? 0 : bc_group_name(footer->tenant, footer->group),
         .size = (uint32_t)footer->data_len,
         .meta = memcmp(footer->meta, no_meta, sizeof(no_meta)) != 0,
     };
@@ -282,7 +284,7 @@ static int64_t limit(const struct posix *posix, const struct found *all, size_t 
 static int fill_index(struct posix *posix, const struct found *all, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct posix_object *object = bc_posix_object_alloc(posix);
+        struct posix_object *object = bc_posix_object_alloc(posix, all[i].group != 0);
 
         if (object == NULL) {
             return -ENOMEM;
@@ -290,7 +292,12 @@ static int fill_index(struct posix *posix, const struct found *all, size_t count
         object->node.hash = all[i].hash;
         object->version = all[i].version;
         object->size = all[i].size;
-        object->flags = all[i].meta ? POSIX_OBJECT_META : 0;
+        object->flags |= all[i].meta ? POSIX_OBJECT_META : 0;
+        if (all[i].group != 0) {
+            /* Put before any drop of this life. */
+            *bc_posix_member(object) =
+                (struct bc_group_member){.node = {.hash = {.low = all[i].group}}};
+        }
         bc_posix_charge(posix, bc_posix_object_bytes(object));
         bc_posix_index_add(posix, object);
     }
@@ -298,6 +305,16 @@ static int fill_index(struct posix *posix, const struct found *all, size_t count
         posix->last_version = bc_max_u64(posix->last_version, all[count - 1].version);
     }
     return 0;
+}
+
+static int note_lost(struct posix *posix, const struct found *all, size_t count)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = all[i].group == 0 ? 0 : bc_posix_group_lost(posix, all[i].group);
+    }
+    return rc;
 }
 
 static int index_finds(struct posix *posix, struct scanner *scanners, uint32_t count,
@@ -313,8 +330,10 @@ static int index_finds(struct posix *posix, struct scanner *scanners, uint32_t c
 
     if (rc == 0) {
         dropped = limit(posix, all, all_count);
-        rc = dropped < 0 ? (int)dropped
-                         : fill_index(posix, all + dropped, all_count - (size_t)dropped);
+        rc = dropped < 0 ? (int)dropped : note_lost(posix, all, (size_t)dropped);
+    }
+    if (rc == 0) {
+        rc = fill_index(posix, all + dropped, all_count - (size_t)dropped);
     }
     if (rc == 0 && all_count > 0) {
         /* Also of those that had to go. */

@@ -516,6 +516,31 @@ static void faulty_iterate(struct bc_backend *backend, uint64_t *cursor, uint32_
     real->ops->iterate(real, cursor, count, visit, arg, op);
 }
 
+static void faulty_group_drop(struct bc_backend *backend, uint64_t name, uint64_t time)
+{
+    struct bc_backend *real = self_of(backend)->real;
+
+    real->ops->group_drop(real, name, time);
+}
+
+static void faulty_group_told(struct bc_backend *backend, struct bc_group_drop *drop)
+{
+    struct bc_backend *real = self_of(backend)->real;
+
+    real->ops->group_told(real, drop);
+}
+
+static void real_group_dropped(void *arg, struct bc_group_drop *drop)
+{
+    struct bc_faulty_backend *self = arg;
+
+    if (self->backend.group_dropped != NULL) {
+        self->backend.group_dropped(self->backend.group_arg, drop);
+    } else {
+        self->real->ops->group_told(self->real, drop);
+    }
+}
+
 static void faulty_flush(struct bc_backend *backend, struct bc_batch_op *op)
 {
     batch(backend, op, BC_FAULTY_FLUSH);
@@ -553,6 +578,8 @@ static const struct bc_backend_ops faulty_ops = {
     .query = faulty_query,
     .remove = faulty_remove,
     .iterate = faulty_iterate,
+    .group_drop = faulty_group_drop,
+    .group_told = faulty_group_told,
     .flush = faulty_flush,
     .stop = faulty_stop,
     .destroy = faulty_destroy,
@@ -568,4 +595,6 @@ void bc_faulty_backend_init(struct bc_faulty_backend *backend, struct bc_backend
     bc_timer_init(&backend->ready_timer, ready_in_time);
     real->ready = real_ready;
     real->ready_arg = backend;
+    real->group_dropped = real_group_dropped;
+    real->group_arg = backend;
 }

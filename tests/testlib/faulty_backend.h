@@ -14,7 +14,8 @@
  *   REORDER    -                      done, told some turns later ...
  *   VANISH     every call from now on fails as by FAIL; what is open can be given back
  *
- * put_unlease, put_abort, get_release, get_close, iterate, stop and destroy always work: they cannot fail.
+ * put_unlease, put_abort, get_release, get_close, iterate, group_drop, group_told, stop and destroy always
+ * work: they cannot fail.
  * A failed COMMIT frees its handle, as any commit does. CORRUPT strikes after the chunk was checksummed, in
  * the extent, and so only in a store that keeps the extent (dram); for others faulty_files does it.
  * SHORT rounds down to 64 KiB, but not to 0.
@@ -59,7 +60,7 @@ struct bc_faulty_backend {
     bool vanished; /* may be set at any time; false again: it is back */
 };
 
-/* Takes over real->ready. staging: what `real` leases from; NULL: nothing is corrupted. Destroying the twin
+/* Takes over real->ready and real->group_dropped. staging: what `real` leases from; NULL: nothing is corrupted. Destroying the twin
  * destroys the real one, not the object itself. */
 void bc_faulty_backend_init(struct bc_faulty_backend *backend, struct bc_backend *real,
                             struct bc_loop *loop, struct bc_staging *staging, uint64_t seed);

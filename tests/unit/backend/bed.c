@@ -28,6 +28,7 @@ void bed_make(struct bed *bed, const struct bed_options *options)
     bed->options.cache_len = options->cache_len == 0 ? 12 * BED_MIB : options->cache_len;
     bed->options.handles_max = options->handles_max == 0 ? 64 : options->handles_max;
     bed->chunk_len = BED_MIB;
+    bed->group_time = UINT64_MAX;
     bed->type = bc_backend_find(options->backend);
     assert_non_null(bed->type);
     if (bed->type->open_store != NULL) {
@@ -42,6 +43,37 @@ static void ready(void *arg)
     struct bed_worker *worker = arg;
 
     worker->ready_calls++;
+}
+
+void bed_tell(struct bed *bed)
+{
+    for (uint32_t i = 0; i < bed->options.workers; i++) {
+        struct bc_backend *from = bed->workers[i].backend;
+        struct bc_group_drop *drop;
+
+        while ((drop = bed->workers[i].drops) != NULL) {
+            bed->workers[i].drops = drop->next;
+            for (uint32_t k = 0; k < bed->options.workers; k++) {
+                struct bc_backend *to = bed->workers[k].backend;
+
+                if (k != i) {
+                    to->ops->group_drop(to, drop->name, drop->time);
+                }
+            }
+            from->ops->group_told(from, drop);
+        }
+    }
+}
+
+static void group_dropped(void *arg, struct bc_group_drop *drop)
+{
+    struct bed_worker *worker = arg;
+
+    drop->next = worker->drops;
+    worker->drops = drop;
+    if (!worker->bed->hold_drops) {
+        bed_tell(worker->bed);
+    }
 }
 
 static void base_open(struct bed *bed, struct bed_worker *worker)
@@ -81,6 +113,7 @@ static int create(struct bed *bed, uint32_t index, struct bc_options_error *erro
         .worker = index,
         .workers = bed->options.workers,
         .handles_max = bed->options.handles_max,
+        .group_clock = &bed->group_clock,
     };
     int rc;
 
@@ -92,6 +125,8 @@ static int create(struct bed *bed, uint32_t index, struct bc_options_error *erro
     if (rc == 0) {
         worker->backend->ready = ready;
         worker->backend->ready_arg = worker;
+        worker->backend->group_dropped = group_dropped;
+        worker->backend->group_arg = worker;
     }
     return rc;
 }
@@ -101,6 +136,7 @@ int bed_try_open(struct bed *bed, struct bc_options_error *error_out)
     int rc = 0;
 
     bed->store = NULL;
+    bed->group_clock = 0;
     if (bed->type->open_store != NULL) {
         rc = bed->type->open_store(bed->root, false, bed->options.workers, error_out, &bed->store);
     }
@@ -138,6 +174,7 @@ static void wait_done(struct bc_batch_op *op, int result)
 
 void bed_close(struct bed *bed)
 {
+    bed_tell(bed);
     for (uint32_t i = 0; i < bed->options.workers; i++) {
         struct bed_worker *worker = &bed->workers[i];
         struct wait_op stop = {.op = {.done = wait_done}};

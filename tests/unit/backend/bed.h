@@ -45,6 +45,7 @@ struct bed_worker {
     struct bc_metrics *metrics;
     struct bc_backend *backend;
     uint32_t ready_calls;
+    struct bc_group_drop *drops; /* not told yet */
 };
 
 struct bed {
@@ -52,7 +53,11 @@ struct bed {
     const struct bc_backend_type *type;
     void *store;
     char root[256];
-    uint32_t chunk_len; /* asked for by the helpers; 1 MiB */
+    uint32_t chunk_len;   /* asked for by the helpers; 1 MiB */
+    uint64_t group_clock; /* of this opening */
+    bool hold_drops;      /* drops of groups are not told until bed_tell */
+    uint64_t group;       /* of the puts that begin; 0: none */
+    uint64_t group_time;  /* their time; UINT64_MAX: now */
     struct bed_worker workers[BED_WORKERS_MAX];
 };
 
@@ -69,6 +74,8 @@ void bed_start(struct bed *bed, const struct bed_options *options);
 /* bed_close and bed_destroy. */
 void bed_end(struct bed *bed);
 
+/* Tells the other workers of the groups that were dropped. */
+void bed_tell(struct bed *bed);
 /* One turn of every loop. */
 void bed_turn(struct bed *bed);
 /* Turns until *flag is set; fails after ten seconds. */

@@ -123,7 +123,10 @@ static void wait_ready(struct bed *bed, struct bed_worker *worker, uint32_t seen
 int bed_put_begin_once(struct bed *bed, struct bed_put *put, const struct bc_object_key *key,
                        uint64_t size, uint64_t seed)
 {
-    struct bc_put_hints hints = {.meta = put->meta};
+    struct bc_put_hints hints = {.meta = put->meta, .group = bed->group};
+
+    hints.group_time =
+        bed->group_time == UINT64_MAX ? bc_group_time(&bed->group_clock) : bed->group_time;
 
     put->worker = bed_worker_of(bed, key);
     put->size = size;

@@ -38,6 +38,8 @@ int main(int argc, char **argv)
     failed += _cmocka_run_group_tests("capacity", conformance_capacity, conformance_capacity_count,
                                       NULL, NULL);
     failed +=
+        _cmocka_run_group_tests("groups", conformance_groups, conformance_groups_count, NULL, NULL);
+    failed +=
         _cmocka_run_group_tests("random", conformance_random, conformance_random_count, NULL, NULL);
     return failed == 0 ? 0 : 1;
 }

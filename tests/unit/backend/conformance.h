@@ -20,6 +20,8 @@ extern const struct CMUnitTest conformance_versions[];
 extern const size_t conformance_versions_count;
 extern const struct CMUnitTest conformance_capacity[];
 extern const size_t conformance_capacity_count;
+extern const struct CMUnitTest conformance_groups[];
+extern const size_t conformance_groups_count;
 extern const struct CMUnitTest conformance_random[];
 extern const size_t conformance_random_count;
 

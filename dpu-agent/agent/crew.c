@@ -26,8 +26,9 @@ enum stage {
     STAGE_FAILED = 2,  /* could not be made; the thread ended */
     STAGE_RUNNING = 3, /* its loop runs */
     STAGE_EMPTY = 4,   /* draining; no session left */
-    STAGE_STOPPED = 5, /* its loop ended; it sends no mail any more */
-    STAGE_ENDED = 6,   /* everything it owned is freed */
+    STAGE_QUIET = 5,   /* no session left anywhere; it has told of every group it dropped */
+    STAGE_STOPPED = 6, /* its loop ended; it sends no mail any more */
+    STAGE_ENDED = 7,   /* everything it owned is freed */
 };
 
 struct member {
@@ -38,8 +39,10 @@ struct member {
     enum stage stage;
     struct bc_options_error error;
     struct bc_mail drain_mail;
+    struct bc_mail quiet_mail;
     struct bc_mail stop_mail;
     struct bc_timer drain_timer;
+    struct bc_timer quiet_timer;
     struct bc_batch_op stop_op;
     uint64_t drain_until_ns;
     bool closed_all;
@@ -51,6 +54,7 @@ struct bc_crew {
     pthread_cond_t changed;
     bool run;  /* the loops may start */
     bool quit; /* members may free what they own: no one sends them mail any more */
+    uint64_t group_clock;
     struct member *members;
     struct bc_worker **peers;
 };
@@ -164,6 +168,7 @@ static int make_backend(struct member *member)
         .workers = crew->workers,
         .handles_max = 2 * OPENS_MAX,
         .format = crew->format,
+        .group_clock = member->worker.group_clock,
     };
     return say(
         member,
@@ -186,6 +191,7 @@ static int make_pipeline(struct member *member)
         .opens_max = OPENS_MAX,
         .metrics = member->worker.metrics,
     };
+    bc_group_post_init(&member->worker.group_post, &member->worker);
     return say(member, bc_pipeline_create(&options, &member->worker.pipeline),
                "cannot make the pipeline");
 }
@@ -306,6 +312,7 @@ static int start_member(struct bc_crew *crew, uint32_t index, struct bc_options_
     member->worker.peers = crew->peers;
     member->worker.limits = crew->options.limits;
     member->worker.metrics = crew->options.metrics;
+    member->worker.group_clock = &crew->group_clock;
     int rc = pthread_create(&member->thread, NULL, thread_main, member);
     if (rc != 0) {
         snprintf(error->text, sizeof(error->text), "cannot start a worker thread: %s",
@@ -435,6 +442,25 @@ static void drain(struct bc_mail *mail)
     bc_timer_start(worker->loop, &member->drain_timer, 0);
 }
 
+/* In the worker. Nothing is put any more, so that a post that is quiet stays so. */
+static void quiet_check(struct bc_timer *timer)
+{
+    struct member *member = BC_CONTAINER_OF(timer, struct member, quiet_timer);
+    if (bc_group_post_is_quiet(&member->worker.group_post)) {
+        set_stage(member, STAGE_QUIET);
+        return;
+    }
+    bc_timer_start(member->worker.loop, timer, CHECK_NS);
+}
+
+static void quiet(struct bc_mail *mail)
+{
+    struct member *member = BC_CONTAINER_OF(mail, struct member, quiet_mail);
+    bc_timer_init(&member->quiet_timer, quiet_check);
+    /* Behind what was deferred at the start, should this be the first turn. */
+    bc_timer_start(member->worker.loop, &member->quiet_timer, 0);
+}
+
 static void stopped(struct bc_batch_op *op, int result)
 {
     struct member *member = BC_CONTAINER_OF(op, struct member, stop_op);
@@ -471,6 +497,14 @@ static int drain_and_stop(struct bc_crew *crew)
         bc_loop_send(crew->members[i].worker.loop, &crew->members[i].drain_mail);
     }
     if (!wait_all(crew, STAGE_EMPTY)) {
+        return -ETIMEDOUT;
+    }
+    /* A group that one worker dropped reaches the others' stores before these are stopped. */
+    for (uint32_t i = 0; i < crew->options.workers; i++) {
+        crew->members[i].quiet_mail.deliver = quiet;
+        bc_loop_send(crew->members[i].worker.loop, &crew->members[i].quiet_mail);
+    }
+    if (!wait_all(crew, STAGE_QUIET)) {
         return -ETIMEDOUT;
     }
     for (uint32_t i = 0; i < crew->options.workers; i++) {

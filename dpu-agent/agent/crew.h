@@ -5,7 +5,8 @@
  * Start: one worker after the other (the metrics registry is filled by one thread at a time); the
  * loops run once all are made. Stop: drain (sessions end their requests; at most drain_timeout_ms,
  * then they are closed), and only when no worker has a session left, backends are stopped: a
- * session on one worker has objects on the others.
+ * session on one worker has objects on the others. Before that every worker tells the others of the
+ * groups it dropped.
  * Thread: main. Every wait has a deadline. */
 #ifndef BC_AGENT_CREW_H
 #define BC_AGENT_CREW_H

@@ -148,7 +148,8 @@ static int fill_limits(struct bc_agent *agent)
         .chunk_len = agent->chunk_len,
         .keepalive_ms = KEEPALIVE_MS,
         .hello_timeout_ms = (uint32_t)options->hello_timeout_ms,
-        .features = bc_dma_device_emulated(agent->device) ? BC_FEATURE_EMULATED_DOCA : 0,
+        .features = BC_FEATURE_GROUPS |
+                    (bc_dma_device_emulated(agent->device) ? BC_FEATURE_EMULATED_DOCA : 0),
         .agent_name = agent->name,
     };
     if (getrandom(limits->agent_id, sizeof(limits->agent_id), 0) !=

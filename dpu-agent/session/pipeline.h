@@ -73,6 +73,8 @@ struct bc_job {
     struct bc_object_key key; /* bytes live in the request */
     uint64_t object_size;     /* push: size; pull: filled at open */
     const uint8_t *meta;      /* push: BC_OBJECT_META_LEN bytes or NULL */
+    uint64_t group;           /* push: 0: none */
+    uint64_t group_time;      /* bc_group_time when the request arrived */
     struct bc_piece *pieces;  /* the pipeline may set skip */
     uint32_t piece_count;
     uint32_t *statuses; /* the request's, by entry_index; IN_PROGRESS where not decided yet */

@@ -121,7 +121,8 @@ void bc_job_fail(struct bc_job *job, enum bc_status status)
 int bc_job_begin_put(struct bc_job *job)
 {
     struct bc_pipeline *pipeline = job->pipeline;
-    struct bc_put_hints hints = {.meta = job->meta};
+    struct bc_put_hints hints = {
+        .meta = job->meta, .group = job->group, .group_time = job->group_time};
     int rc = pipeline->options.backend->ops->put_begin(pipeline->options.backend, &job->key,
                                                        job->object_size, &hints, &job->put);
     if (rc == 0) {

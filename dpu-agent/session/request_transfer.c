@@ -273,8 +273,11 @@ int bc_request_start_transfer(struct bc_request *request, const void *body, size
 
     struct bc_key_iter iter;
     struct bc_key_desc key;
+    uint64_t group_time = bc_group_time(request->env.home->group_clock);
     bc_transfer_keys(&transfer, &iter);
     for (uint32_t k = 0; bc_transfer_key_next(&iter, &key); k++) {
+        request->parts[k].job.group = bc_transfer_group(&transfer, k);
+        request->parts[k].job.group_time = group_time;
         prepare_part(request, &request->parts[k], &key, transfer.wire.op);
     }
     if (transfer.wire.deadline_ms > 0) {

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* worker.h - one thread of the agent and everything it owns: loop, staging, DMA engine, backend
- * instance, pipeline, sessions. Workers share nothing but mails.
+ * instance, pipeline, sessions. Workers share nothing but mails, and the counter that orders drops
+ * of groups and requests.
  *
  * A session lives on one worker (its home); the objects of its requests are worked on by the
  * workers that own their partitions. `peers` is the same array for all, fixed before the threads
  * start.
  * Thread: fields are read by the owner only, except what is const after start: index, peers, count,
- * limits, loop (for bc_loop_send), metrics. */
+ * limits, loop (for bc_loop_send), metrics, group_clock. */
 #ifndef BC_SESSION_WORKER_H
 #define BC_SESSION_WORKER_H
 
 #include "backend/backend.h"
 #include "dma/dma.h"
 #include "loop/loop.h"
+#include "session/group_post.h"
 #include "session/pipeline.h"
 #include "staging/staging.h"
 
@@ -43,6 +45,7 @@ struct bc_worker {
     struct bc_worker *const *peers;
     const struct bc_session_limits *limits;
     struct bc_metrics *metrics;
+    uint64_t *group_clock; /* bc_backend_env.group_clock */
 
     struct bc_loop *loop;
     struct bc_uring_files files;
@@ -50,6 +53,7 @@ struct bc_worker {
     struct bc_dma *dma;
     struct bc_backend *backend;
     struct bc_pipeline *pipeline;
+    struct bc_group_post group_post;
     struct bc_sessions *sessions;
 };
 

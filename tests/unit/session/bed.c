@@ -91,9 +91,11 @@ static void make(struct bed_worker *self)
         .worker = worker->index,
         .workers = worker->worker_count,
         .handles_max = 256,
+        .group_clock = &bed->group_clock,
     };
     struct bc_options_error error = {""};
     assert_int_equal(bc_backend_dram.create(&env, NULL, &error, &worker->backend), 0);
+    bc_group_post_init(&worker->group_post, worker);
     struct bc_pipeline_options pipeline = {
         .loop = worker->loop,
         .dma = worker->dma,
@@ -219,6 +221,7 @@ void bed_init(struct bed *bed, const struct bed_options *options)
         self->worker.peers = bed->peers;
         self->worker.limits = &bed->limits;
         self->worker.metrics = bed->metrics;
+        self->worker.group_clock = &bed->group_clock;
         bed->peers[w] = &self->worker;
     }
     for (uint32_t w = 0; w < options->workers; w++) {
@@ -237,6 +240,7 @@ void bed_fini(struct bed *bed)
     bed_wait_empty(bed);
     assert_int_equal(bed_metric(bed, "bluecache_session_requests"), 0);
     assert_int_equal(bed_metric(bed, "bluecache_session_regions"), 0);
+    bed_wait_groups(bed);
     for (uint32_t w = 0; w < bed->options.workers; w++) {
         if (!bed->options.threads) {
             drop(&bed->workers[w]);
@@ -310,6 +314,28 @@ void bed_wait_empty(struct bed *bed)
         bed_turn(bed);
     }
     assert_int_equal(bed_sessions(bed), 0);
+}
+
+static bool groups_are_quiet(struct bed *bed)
+{
+    for (uint32_t w = 0; w < bed->options.workers; w++) {
+        if (!bc_group_post_is_quiet(&bed->workers[w].worker.group_post)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void bed_wait_groups(struct bed *bed)
+{
+    for (uint32_t i = 0; i < BED_TURNS_MAX && !groups_are_quiet(bed); i++) {
+        if (bed->options.threads) {
+            nap();
+        } else {
+            bed_turn(bed);
+        }
+    }
+    assert_true(groups_are_quiet(bed));
 }
 
 int64_t bed_metric(const struct bed *bed, const char *name)

@@ -27,7 +27,7 @@
 #include "testlib/faulty_dma.h"
 #include "testlib/memory_dma.h"
 
-#define BED_WORKERS_MAX   2u
+#define BED_WORKERS_MAX   4u
 #define BED_TURNS_MAX     20000u
 #define BED_MEMORY_LEN    (128u << 20)
 #define BED_FILLED_LEN    (4u << 20)
@@ -65,6 +65,8 @@ struct bed {
     struct bed_worker workers[BED_WORKERS_MAX];
     struct bc_worker *peers[BED_WORKERS_MAX];
     uint8_t *memory;
+    uint64_t group_clock;
+    uint64_t group; /* of the objects that bed_transfer pushes; 0: none */
 };
 
 void bed_init(struct bed *bed, const struct bed_options *options);
@@ -81,6 +83,8 @@ uint32_t bed_sessions(const struct bed *bed);
 void bed_drain(struct bed *bed);
 /* Turns (or waits) until no session is left. */
 void bed_wait_empty(struct bed *bed);
+/* Turns (or waits) until every drop of a group was told; for when no object is put. */
+void bed_wait_groups(struct bed *bed);
 int64_t bed_metric(const struct bed *bed, const char *name);
 
 /* ---- clients -------------------------------------------------------------------------------- */

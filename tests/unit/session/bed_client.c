@@ -207,11 +207,16 @@ void bed_unregister(struct bed_client *client, uint64_t request, uint32_t id)
 void bed_transfer(struct bed_client *client, uint64_t request, uint8_t op, uint32_t id,
                   uint32_t first, uint32_t count, uint64_t len, uint32_t deadline_ms)
 {
-    size_t room = bc_transfer_body_len(count, count, count * 16, 0);
+    uint64_t group = op == BC_TRANSFER_PUSH ? client->bed->group : 0;
+    size_t tlv_len = group != 0 ? bc_tlv_group_len(count) : 0;
+    size_t room = bc_transfer_body_len(count, count, count * 16, tlv_len);
     uint8_t *body = malloc(room);
     struct bc_writer writer;
-    struct bc_wire_transfer header = {
-        .op = op, .deadline_ms = deadline_ms, .key_count = count, .entry_count = count};
+    struct bc_wire_transfer header = {.op = op,
+                                      .deadline_ms = deadline_ms,
+                                      .key_count = count,
+                                      .entry_count = count,
+                                      .tlv_len = (uint32_t)tlv_len};
     bc_writer_init(&writer, body, room);
     assert_int_equal(bc_transfer_header_encode(&writer, &header), 0);
     for (uint32_t i = 0; i < count; i++) {
@@ -230,6 +235,12 @@ void bed_transfer(struct bed_client *client, uint64_t request, uint8_t op, uint3
             .key = {(const uint8_t *)name, (size_t)name_len},
         };
         assert_int_equal(bc_transfer_key_encode(&writer, &key), 0);
+    }
+    for (uint32_t i = 0; i < count && group != 0; i++) {
+        if (i == 0) {
+            assert_int_equal(bc_tlv_group_begin(&writer, count), 0);
+        }
+        bc_writer_u64(&writer, group);
     }
     finish_and_send(client, &writer, BC_MSG_TRANSFER, request, body);
     free(body);

@@ -286,6 +286,8 @@ uint32_t client_transfer(struct client *client, uint8_t op, const struct client_
     for (uint32_t i = 0; i < count; i++) {
         header.key_count += !same_key(ranges, i);
     }
+    /* All objects are of one group: what is bad takes the others along. */
+    header.tlv_len = op == BC_TRANSFER_PUSH ? (uint32_t)bc_tlv_group_len(header.key_count) : 0;
     bc_writer_init(&writer, body, sizeof(body));
     assert_int_equal(bc_transfer_header_encode(&writer, &header), 0);
     for (uint32_t i = 0; i < count; i++) {
@@ -305,6 +307,12 @@ uint32_t client_transfer(struct client *client, uint8_t op, const struct client_
         };
         if (!same_key(ranges, i)) {
             assert_int_equal(bc_transfer_key_encode(&writer, &key), 0);
+        }
+    }
+    if (op == BC_TRANSFER_PUSH) {
+        assert_int_equal(bc_tlv_group_begin(&writer, header.key_count), 0);
+        for (uint32_t i = 0; i < header.key_count; i++) {
+            bc_writer_u64(&writer, 1);
         }
     }
     return finish(client, &writer, BC_MSG_TRANSFER, BC_MSG_COMPLETION, count, body);

@@ -79,6 +79,7 @@ static void make_backend(struct world *world, struct world_worker *member, uint6
         .worker = worker->index,
         .workers = worker->worker_count,
         .handles_max = 256,
+        .group_clock = &world->group_clock,
     };
 
     if (world->type->create(&env, world->store, &error, &backend) != 0) {
@@ -86,6 +87,7 @@ static void make_backend(struct world *world, struct world_worker *member, uint6
     }
     bc_faulty_backend_init(&member->backend, backend, worker->loop, worker->staging, seed);
     worker->backend = &member->backend.backend;
+    bc_group_post_init(&worker->group_post, worker);
 }
 
 static void make_worker(struct world *world, uint32_t index, uint64_t seed)
@@ -99,7 +101,8 @@ static void make_worker(struct world *world, uint32_t index, uint64_t seed)
                                  .worker_count = world->workers,
                                  .peers = world->peers,
                                  .limits = &world->limits,
-                                 .metrics = world->metrics};
+                                 .metrics = world->metrics,
+                                 .group_clock = &world->group_clock};
     world->peers[index] = worker;
     staging.cache_len = world->type == &bc_backend_dram ? CACHE_LEN : 0;
     assert_int_equal(bc_loop_create(&loop, &worker->loop), 0);
@@ -193,8 +196,24 @@ static void drop_worker(struct world_worker *member)
     bc_loop_destroy(worker->loop);
 }
 
+/* Every group that was dropped is told of. */
+static void wait_groups(struct world *world)
+{
+    for (uint32_t i = 0; i < world->workers; i++) {
+        const struct bc_group_post *post = &world->members[i].worker.group_post;
+
+        for (uint32_t turn = 0; turn < SETTLE_TURNS && !bc_group_post_is_quiet(post); turn++) {
+            world_turn(world);
+        }
+        if (!bc_group_post_is_quiet(post)) {
+            world_fail("a dropped group is not told of");
+        }
+    }
+}
+
 void world_close(struct world *world)
 {
+    wait_groups(world);
     for (uint32_t i = 0; i < world->workers; i++) {
         stop_backend(world, &world->members[i].worker);
     }

@@ -58,6 +58,7 @@ struct world {
     struct bc_session_limits limits;
     struct world_worker members[WORLD_WORKERS_MAX];
     struct bc_worker *peers[WORLD_WORKERS_MAX];
+    uint64_t group_clock;
     uint8_t *memory; /* the client's: WORLD_MEMORY_LEN bytes */
     uint32_t idle;   /* turns in a row in which nothing was done */
 };

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "backend/posix_format.h"
-#include "base/crc32c.h"
 #include "base/log.h"
 
 static struct bed_options posix_options(uint32_t workers)
@@ -497,75 +496,6 @@ static void any_number_of_workers_takes_any_store(void **state)
 static bool opened;
 static bool committed;
 
-static void put_le(uint8_t *image, size_t at, uint64_t value, size_t len)
-{
-    memcpy(image + at, &value, len); /* little-endian, as this machine is */
-}
-
-/* An object's file as the page on the format gives it, byte by byte, and not by our structures. */
-static void write_image(const struct bed *bed, const char *text, uint64_t group)
-{
-    struct bc_object_key key = bed_key(text);
-    static uint8_t image[8192];
-    uint8_t *footer = image + 4096;
-    char path[512];
-    int fd;
-
-    memset(image, 0, sizeof(image));
-    bed_fill(image, 0, 8, 3);
-    path_in(bed, path, sizeof(path), "bluecache.store");
-    fd = open(path, O_RDONLY);
-    assert_true(fd >= 0);
-    memcpy(footer, "BCPSOBJ1", 8);
-    put_le(footer, 8, 1, 4);
-    assert_int_equal(pread(fd, footer + 16, 16, 16), 16); /* the store's uuid */
-    assert_int_equal(close(fd), 0);
-    put_le(footer, 32, key.hash.low, 8);
-    put_le(footer, 40, key.hash.high, 8);
-    put_le(footer, 48, 8, 8);
-    put_le(footer, 56, 8192, 8);
-    put_le(footer, 64, 1, 8);
-    put_le(footer, 76, key.key_len, 2);
-    put_le(footer, 80, 1, 4);
-    memcpy(footer + 152, text, key.key_len);
-    put_le(footer, 1176, group, 8);
-    put_le(footer, 1276, bc_crc32c(0, image, 8), 4);
-    put_le(footer, 4092, bc_crc32c(0, footer, 4092), 4);
-    write_file(bed, file_of(&key), image, sizeof(image));
-}
-
-static void files_of_before_there_were_groups_are_read(void **state)
-{
-    static const char *const texts[] = {"old 1", "old 2", "new 1", "new 2"};
-    struct bed_options options = posix_options(1);
-    struct bc_object_key key;
-    struct bed bed;
-
-    (void)state;
-    bed_start(&bed, &options);
-    bed_close(&bed);
-    for (size_t i = 0; i < BC_ARRAY_LEN(texts); i++) {
-        write_image(&bed, texts[i], i < 2 ? 0 : 77);
-    }
-    bed_open(&bed);
-    for (size_t i = 0; i < BC_ARRAY_LEN(texts); i++) {
-        key = bed_key(texts[i]);
-        assert_int_equal(bed_get(&bed, &key, 8, 3), 0);
-    }
-    key = bed_key("old 1");
-    flip(&bed, file_of(&key), 3);
-    assert_int_equal(bed_get(&bed, &key, 8, 3), -EBADMSG);
-    key = bed_key("old 2");
-    assert_int_equal(bed_get(&bed, &key, 8, 3), 0);
-    key = bed_key("new 1");
-    flip(&bed, file_of(&key), 3);
-    assert_int_equal(bed_get(&bed, &key, 8, 3), -EBADMSG);
-    key = bed_key("new 2");
-    assert_int_equal(bed_get(&bed, &key, 8, 3), -ENOENT);
-    assert_int_equal(bed_metric(&bed, "group_evictions_total"), 1);
-    bed_end(&bed);
-}
-
 static void commit_done(struct bc_batch_op *op, int result)
 {
     (void)op;
@@ -637,7 +567,6 @@ int main(void)
         cmocka_unit_test(objects_of_a_store_formatted_over_are_dropped),
         cmocka_unit_test(eviction_goes_on_by_age_after_a_restart),
         cmocka_unit_test(any_number_of_workers_takes_any_store),
-        cmocka_unit_test(files_of_before_there_were_groups_are_read),
         cmocka_unit_test(a_file_read_as_soon_as_it_is_published_goes_when_removed),
     };
 

@@ -208,8 +208,8 @@ static void parts_with_groups_have_as_many_keys_as_fit_their_tlv(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < BC_ARRAY_LEN(many); i++) {
-        many[i] = (struct bc_entry){
-            .key = text[i], .key_len = (size_t)snprintf(text[i], sizeof(text[i]), "%u", i)};
+        many[i] = (struct bc_entry){.key = text[i],
+                                    .key_len = (size_t)snprintf(text[i], sizeof(text[i]), "%u", i)};
     }
     many[BC_GROUP_KEYS_MAX + 9].group = 1;
     memset(&request, 0, sizeof(request));

@@ -9,11 +9,14 @@
 
 static struct {
     bool key_hex;
+    uint64_t group;
 } values;
 
 static const struct bc_cli_option rows[] = {
     {"key-hex", 'x', BC_CLI_FLAG, offsetof(__typeof__(values), key_hex), NULL,
      "KEY is written in hex digits, two a byte", 0, 0, NULL},
+    {"group", 'g', BC_CLI_U64, offsetof(__typeof__(values), group), "N",
+     "when an object of a group has to go, all of it go (0: none)", 0, 0, NULL},
 };
 
 /* Registers and sends what was read. The time is that of the transfer alone. */
@@ -30,7 +33,7 @@ static int send(struct bc_cli *cli, const struct bc_key *key, const struct bc_cl
     }
     bc_cli_progress_relabel("storing");
     start_ns = bc_cli_now_ns();
-    status = bc_cli_transfer_push(cli, key, blob, memory);
+    status = bc_cli_transfer_push(cli, key, blob, memory, values.group);
     *ns_out = bc_cli_now_ns() - start_ns;
     rc = bc_memory_unregister(cli->client, memory);
     return status == BC_CLI_DONE && rc != 0 ? bc_cli_failed(cli, "memory of the transfer", rc)
@@ -91,7 +94,7 @@ const struct bc_cli_command bc_cli_push = {
     .details =
         "Stores FILE (\"-\": standard input), of at most 1 GiB, as the object KEY. An object of\n"
         "that name is replaced, all or nothing.\n",
-    .options = {.rows = rows, .count = 1, .values = &values},
+    .options = {.rows = rows, .count = sizeof(rows) / sizeof(rows[0]), .values = &values},
     .operands_min = 2,
     .operands_max = 2,
     .run = run,

@@ -54,7 +54,7 @@ static int end(struct bc_cli *cli, struct bc_request *request, enum bc_status st
 }
 
 static int start(struct bc_cli *cli, enum bc_op op, const struct bc_key *key,
-                 struct bc_memory *memory, uint64_t offset, uint64_t len,
+                 struct bc_memory *memory, uint64_t offset, uint64_t len, uint64_t group,
                  struct bc_request **request_out)
 {
     struct bc_entry entry = {.memory = memory,
@@ -62,7 +62,8 @@ static int start(struct bc_cli *cli, enum bc_op op, const struct bc_key *key,
                              .key = key->data,
                              .key_len = key->len,
                              .object_offset = offset,
-                             .length = len};
+                             .length = len,
+                             .group = group};
     struct bc_submit_options options = {.timeout_ms = bc_cli_timeout_ms(cli)};
     int rc = bc_submit(cli->client, op, &entry, 1, &options, request_out);
 
@@ -75,11 +76,11 @@ static uint64_t give_up_ns(const struct bc_cli *cli)
 }
 
 int bc_cli_transfer_push(struct bc_cli *cli, const struct bc_key *key,
-                         const struct bc_cli_blob *blob, struct bc_memory *memory)
+                         const struct bc_cli_blob *blob, struct bc_memory *memory, uint64_t group)
 {
     struct waiting waiting = {.give_up_ns = give_up_ns(cli), .permille = -1};
     struct bc_request *request;
-    int status = start(cli, BC_PUSH, key, memory, 0, blob->len, &request);
+    int status = start(cli, BC_PUSH, key, memory, 0, blob->len, group, &request);
 
     return status != BC_CLI_DONE ? status : end(cli, request, wait_for(request, &waiting), "push");
 }
@@ -126,7 +127,7 @@ static int pull_pieces(struct bc_cli *cli, const struct bc_key *key, const struc
         uint64_t len = blob->len - offset < PIECE_LEN ? blob->len - offset : PIECE_LEN;
 
         if (pieces.started < count && pieces.started - pieces.ended < PIECES_IN_FLIGHT) {
-            status = start(cli, BC_PULL, key, memory, offset, len,
+            status = start(cli, BC_PULL, key, memory, offset, len, 0,
                            &pieces.requests[pieces.started % PIECES_IN_FLIGHT]);
             pieces.started += status == BC_CLI_DONE ? 1 : 0;
         } else {

@@ -14,9 +14,9 @@ extern "C" {
 /* How far past its deadline a request is given up by the tool. */
 #define BC_CLI_GRACE_MS UINT64_C(5000)
 
-/* Stores the blob, in one request. */
+/* Stores the blob, in one request. group: 0 for none. */
 int bc_cli_transfer_push(struct bc_cli *cli, const struct bc_key *key,
-                         const struct bc_cli_blob *blob, struct bc_memory *memory);
+                         const struct bc_cli_blob *blob, struct bc_memory *memory, uint64_t group);
 
 /* Fills the blob, in pieces with several in flight. `object` is what a query said before.
  * BC_CLI_DONE with *same_out false: the object was replaced meanwhile, what arrived is no good. */

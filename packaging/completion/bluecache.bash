@@ -64,7 +64,8 @@ _bluecache() {
     if [[ $cur == -* ]]; then
         case $command in
             '') _bluecache_words "$common" "$cur" ;;
-            push | pull | query | remove) _bluecache_words "-x --key-hex $common" "$cur" ;;
+            push) _bluecache_words "-x --key-hex -g --group $common" "$cur" ;;
+            pull | query | remove) _bluecache_words "-x --key-hex $common" "$cur" ;;
             stats) _bluecache_words "-w --watch -c --count $common" "$cur" ;;
             ping) _bluecache_words "-c --count -i --interval $common" "$cur" ;;
             bench)

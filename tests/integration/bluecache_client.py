@@ -28,7 +28,8 @@ class _Error(ctypes.Structure):
 
 class _Entry(ctypes.Structure):
     _fields_ = [("memory", ctypes.c_void_p), ("memory_offset", ctypes.c_uint64), ("key", ctypes.c_char_p),
-                ("key_len", ctypes.c_size_t), ("object_offset", ctypes.c_uint64), ("length", ctypes.c_uint64)]
+                ("key_len", ctypes.c_size_t), ("object_offset", ctypes.c_uint64), ("length", ctypes.c_uint64),
+                ("group", ctypes.c_uint64)]
 
 
 class _Submit(ctypes.Structure):
@@ -158,19 +159,21 @@ class Client:
         memory.write(length_or_data)
         return memory
 
-    def submit(self, op, entries, timeout_ms=0):
-        """entries: (memory, memory offset, key, object offset, length)."""
-        request = self.try_submit(op, entries, timeout_ms)
+    def submit(self, op, entries, timeout_ms=0, groups=None):
+        """entries: (memory, memory offset, key, object offset, length); groups: one for each, or none."""
+        request = self.try_submit(op, entries, timeout_ms, groups)
         assert isinstance(request, Request), os.strerror(-request)
         return request
 
-    def try_submit(self, op, entries, timeout_ms=0):
+    def try_submit(self, op, entries, timeout_ms=0, groups=None):
         """A request, or the negative errno that bc_submit ended with."""
         array = (_Entry * len(entries))()
         for place, (memory, memory_offset, key, object_offset, length) in zip(array, entries):
             key = key.encode() if isinstance(key, str) else key
             place.memory, place.memory_offset, place.key, place.key_len = memory.handle, memory_offset, key, len(key)
             place.object_offset, place.length = object_offset, length
+        for place, group in zip(array, groups or ()):
+            place.group = group
         handle = ctypes.c_void_p()
         rc = self.library.bc_submit(self.handle, op, array, len(entries),
                                     ctypes.byref(_Submit(timeout_ms=timeout_ms)), ctypes.byref(handle))

@@ -53,7 +53,9 @@ def preloaded_plain():
     """Starts processes that have imported LMCache and the package bluecache already."""
     from agent import BUILD
 
-    _server.set_forkserver_preload(["torch", "lmcache.v1.cache_engine", "bluecache.lmcache.backend", "lmc"])
+    _server.set_forkserver_preload([
+        "torch", "lmcache.v1.cache_engine", "lmcache.v1.distributed.l2_adapters.plugin_l2_adapter",
+        "bluecache.lmcache.backend", "bluecache.lmcache.l2", "lmc"])
     before = dict(os.environ)
     os.environ.update(PYTHONPATH=os.pathsep.join([str(PACKAGE), str(HERE), str(ROOT / "tests" / "integration")]),
                       BLUECACHE_LIBRARY=str(BUILD / "host" / "libbluecache.so"), OMP_NUM_THREADS="1",

@@ -20,7 +20,7 @@ from typing import Any
 from lmcache.v1.distributed.l2_adapters.base import L2AdapterInterface
 
 from bluecache.lmcache import compat
-from bluecache.lmcache.agents import Agent
+from bluecache.lmcache.agents import Agent, State
 from bluecache.lmcache.counters import Counters, RareLog, logger
 from bluecache.lmcache.keys import Name, ServerNames
 from bluecache.lmcache.layout import Layout, LayoutError, encode
@@ -221,10 +221,12 @@ class BlueCacheL2Adapter(L2AdapterInterface):  # type: ignore[misc]
         self._notify(self._notify_keys_deleted, pairs)
 
     def report_status(self) -> dict[str, Any]:
-        """is_healthy: every agent can be asked. LMCache's server works on without."""
-        states = {str(agent.endpoint): agent.state.value for agent in self.agents}
-        return {"is_healthy": all(agent.usable() for agent in self.agents), "type": type(self).__name__,
-                "agents": states, "counters": self.counters.snapshot()}
+        """is_healthy: the adapter works, as LMCache means it; the server works on without an agent. agents: whether each
+        can be asked now."""
+        states = {str(agent.endpoint): agent.state.value if agent.usable() or agent.state is not State.READY else "lost"
+                  for agent in self.agents}
+        return {"is_healthy": not self._closed, "type": type(self).__name__, "agents": states,
+                "counters": self.counters.snapshot()}
 
     def close(self) -> None:
         """Waits for what is under way, at most timeout_ms. Again: nothing happens."""

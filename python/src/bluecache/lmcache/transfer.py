@@ -423,7 +423,9 @@ class Transfer:
         self._counters.add("lookups", len(names))
         found = [-1] * len(names)
         if self._options.presence_cache_keys:
-            found = [self.places.find(name.key, -1) for name in names]
+            usable = {index for index, agent in enumerate(self._agents) if agent.usable()}
+            remembered = [self.places.find(name.key, -1) for name in names]
+            found = [index if index in usable else -1 for index in remembered]
             self._counters.add("lookups_remembered", sum(index >= 0 for index in found))
         self._fill(names, found, lambda name: (self._home_of(name),))
         if len(self._agents) > 1 and self._options.ask_others:

@@ -116,6 +116,17 @@ def put(client, key, data):
         assert request.wait() == bluecache.Status.OK
 
 
+STOPS_IN_COPY = {"backend": "dram", "memory_mb": 64, "faults": {"STOP_IN_COPY": 5}}
+
+
+def push_that_stops(client, pid):
+    """With an agent of the kind STOPS_IN_COPY, which stops in the fifth step of copying."""
+    length = 4 << 20
+    request = client.push([entry(client.register(client.alloc(length)), b"object", 0, length)])
+    until(lambda: stands_still(pid), "the agent stops inside a copy")
+    return request
+
+
 def get(client, key, length=OBJECT):
     """The object's bytes, or the status if they cannot be had."""
     buffer = bytearray(length)
@@ -131,6 +142,12 @@ def until(condition, what, seconds=30):
         time.sleep(0.005)
 
 
+def stands_still(pid):
+    """All of its threads: one on another processor goes on for a moment after a signal."""
+    tasks = [task.read_text() for task in pathlib.Path("/proc/%d/task" % pid).glob("*/stat")]
+    return all(task.rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 class Stopped:
     """The agent does nothing meanwhile: what is submitted stays in flight."""
 
@@ -139,6 +156,7 @@ class Stopped:
 
     def __enter__(self):
         os.kill(self.pid, signal.SIGSTOP)
+        until(lambda: stands_still(self.pid), "the agent stands still")
         return self
 
     def __exit__(self, *exc):

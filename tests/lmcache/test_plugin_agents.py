@@ -177,3 +177,43 @@ def test_one_of_two_agents_is_lost(two, start_plain, run_plain):
     two[1].kill()
     child.say("own killed")
     child.result()
+
+
+# ---- groups --------------------------------------------------------------------------------------
+
+CHUNKS = 160
+RANKS = 2
+
+
+def fill_the_store(line, address, options):
+    """All ranks of each chunk, chunk by chunk, more than the agent holds. Which chunks are there in the end, per rank."""
+    with plugin_store(address, options) as store:
+        for number in range(CHUNKS):
+            store.put([lmc.key(number, rank, RANKS) for rank in range(RANKS)])
+            # Some are read now and then, so that the oldest are not simply those that go.
+            store.get([lmc.key(number // 2, number % RANKS, RANKS)])
+
+        def kept():
+            return [{number for number in range(CHUNKS) if store.backend.contains(lmc.key(number, rank, RANKS))}
+                    for rank in range(RANKS)]
+
+        if options.get("group", True):
+            lmc.until(lambda: len(set(map(frozenset, kept()))) == 1, "ranks to agree")
+        now = kept()
+        for rank, numbers in enumerate(now):
+            there = lmc.keys(sorted(numbers), worker=rank, world=RANKS)
+            assert store.get(there) == [True] * len(there)
+        return now
+
+
+@pytest.mark.parametrize("backend", ["dram", "posix"])
+def test_ranks_of_a_chunk_are_evicted_together(make_agent, run_plain, backend):
+    agent = make_agent(backend=backend, memory_mb=32, workers=2, options=["--capacity", "3M"])
+    first, second = run_plain(fill_the_store, agent.address, {})
+    assert first == second and 20 < len(first) < CHUNKS
+
+
+def test_without_groups_ranks_need_not_agree(make_agent, run_plain):
+    agent = make_agent(backend="dram", memory_mb=32, workers=2, options=["--capacity", "3M"])
+    first, second = run_plain(fill_the_store, agent.address, {"group": False})
+    assert first != second, "the test above would not notice anything"

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Every test, on a fresh machine too: sets up, checks the sources, builds, runs CTest under no sanitizer, under
-# ASan and UBSan and under TSan, then pytest with the oldest and the newest NIXL. The last line counts them all.
+# ASan and UBSan and under TSan, then pytest with the oldest and the newest NIXL and with two releases of LMCache.
+# The last line counts them all.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-STEPS=(setup check build release asan tsan python)
+STEPS=(setup check build release asan tsan python lmcache)
 NIXL_VENVS=(venv-nixl-1.1.0 venv-nixl-latest)
+LMCACHE_VENVS=(venv-lmcache-0.4.3 venv-lmcache-0.5.6)
 # A step that hangs ends here, with what it had printed: CTest and pytest have tighter limits of their own.
 BUILD_MINUTES=30
 PYTEST_MINUTES=25
@@ -23,7 +25,7 @@ usage() {
 usage: scripts/test.sh [--quick] [--only STEP]... [--jobs N]
 
 Steps, all of them by default and in this order:
-  setup    scripts/setup.sh --fuzz --python: Debian packages, Python environments under build/
+  setup    scripts/setup.sh --fuzz --python --lmcache: Debian packages, Python environments under build/
   check    scripts/check.sh: include directions, headers, format, scripts, words, sizes, links, waits
   build    the documented ways to build the agent, and what configure says when DOCA_DIR is wrong
   release  build preset release, CTest
@@ -31,6 +33,7 @@ Steps, all of them by default and in this order:
   tsan     build preset tsan (ThreadSanitizer), CTest
   python   pytest on tests/ against the release build, once with each NIXL; what has nothing to do with NIXL, and the
            crashes, with the newest only
+  lmcache  pytest on tests/lmcache/ against the release build, once with each LMCache; tests for the other are skipped
 
   --quick      no sanitizers
   --only STEP  only this step; may be repeated
@@ -70,7 +73,7 @@ add_report() {
 }
 
 step_setup() {
-    if ! "$ROOT/scripts/setup.sh" --fuzz --python; then
+    if ! "$ROOT/scripts/setup.sh" --fuzz --python --lmcache; then
         trouble "setup: failed"
     fi
 }
@@ -135,26 +138,38 @@ step_preset() {
     add_report "ctest $preset" "$report" "$rc"
 }
 
+# run_pytest VENV HOW-TO-GET-IT PYTEST-ARGUMENT...
+run_pytest() {
+    local venv=$1 option=$2 report=$REPORTS/pytest-$1.xml rc=0
+    shift 2
+    rm -f "$report"
+    if [[ ! -x $ROOT/build/$venv/bin/python ]]; then
+        trouble "build/$venv is missing; run scripts/setup.sh $option"
+        return
+    fi
+    say "pytest with build/$venv"
+    (cd "$ROOT" && BLUECACHE_BUILD=$ROOT/build/release PYTHONDONTWRITEBYTECODE=1 \
+        timeout --kill-after=30 "${PYTEST_MINUTES}m" "build/$venv/bin/python" -m pytest "$@" \
+        -q -p no:cacheprovider --junitxml="$report" </dev/null) || rc=$?
+    add_report "pytest $venv" "$report" "$rc"
+}
+
 step_python() {
-    local venv report rc
+    local venv
     local -a what
     for venv in "${NIXL_VENVS[@]}"; do
         what=(tests/python tests/integration -m "not once")
         if [[ $venv == "${NIXL_VENVS[-1]}" ]]; then
             what=(tests/python tests/integration tests/crash)
         fi
-        report=$REPORTS/pytest-$venv.xml
-        rm -f "$report"
-        if [[ ! -x $ROOT/build/$venv/bin/python ]]; then
-            trouble "python: build/$venv is missing; run scripts/setup.sh --python"
-            continue
-        fi
-        say "pytest with build/$venv"
-        rc=0
-        (cd "$ROOT" && BLUECACHE_BUILD=$ROOT/build/release PYTHONDONTWRITEBYTECODE=1 \
-            timeout --kill-after=30 "${PYTEST_MINUTES}m" "build/$venv/bin/python" -m pytest "${what[@]}" \
-            -q -p no:cacheprovider --timeout=120 --junitxml="$report" </dev/null) || rc=$?
-        add_report "pytest $venv" "$report" "$rc"
+        run_pytest "$venv" --python "${what[@]}" --timeout=120
+    done
+}
+
+step_lmcache() {
+    local venv
+    for venv in "${LMCACHE_VENVS[@]}"; do
+        run_pytest "$venv" --lmcache tests/lmcache --timeout=300
     done
 }
 

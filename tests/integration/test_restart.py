@@ -151,6 +151,50 @@ def test_lost_agent_is_told_within_the_timeout(make_agent, start_client):
     assert child.result() < 10
 
 
+def do_not_wait_for_a_lost_agent(line):
+    client = Client(timeout_ms=60000, away_ms=0)
+    memory = client.memory(4096)
+    client.run("WRITE", [(memory, 0, "object", 0, 4096)])
+    line.say("open")
+    line.hear("gone")
+    begin = time.monotonic()
+    while client_sees(client):
+        assert time.monotonic() - begin < 20
+    begin = time.monotonic()
+    with fails_with("RemoteDisconnect"):
+        client.run("WRITE", [(memory, 0, "object", 0, 4096)])
+    with fails_with("RemoteDisconnect"):
+        client.query(["object"])
+    line.say("told")
+    line.hear("back")
+    spent = time.monotonic() - begin
+    while not client_sees(client):
+        assert time.monotonic() - begin < 60
+        time.sleep(0.01)
+    memory.deregister()
+    return spent
+
+
+def client_sees(client):
+    """Whether the object is found; the agent may be away."""
+    try:
+        return client.query(["object"]) == [4096]
+    except Exception:
+        return False
+
+
+def test_lost_agent_is_not_waited_for(make_agent, start_client):
+    agent = make_agent(backend="posix")
+    child = start_client(agent.address, do_not_wait_for_a_lost_agent)
+    child.hear("open")
+    agent.stop()
+    child.say("gone")
+    child.hear("told")
+    agent.start()
+    child.say("back")
+    assert child.result() < 30  # far less than timeout_ms
+
+
 def push_until_it_fails(line, size):
     """Versions of a few objects, until the agent dies: the last version of each that was answered."""
     client = Client(timeout_ms=5000)

@@ -267,7 +267,7 @@ doca_error_t emu_world_create(struct emu_world **world_out)
     atomic_init(&world->refs, 1);
     world->id = world_id();
     /* An engine that polls only helps when its submitter runs on another processor. */
-    uint64_t spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 5000 : 0;
+    uint64_t spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 12000 : 0;
     world->limits = (struct emu_limits){
         .max_buf_size = emu_env_u64("DOCA_EMU_MAX_BUF_SIZE", 2u << 20, 1, UINT32_MAX),
         .max_list_len = (uint32_t)emu_env_u64("DOCA_EMU_MAX_LIST_LEN", 64, 1, 4096),

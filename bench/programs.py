@@ -62,24 +62,24 @@ class Program:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                             env=environment)
         try:
-            self.ready = self._answer(START_SECONDS)  # what it said of itself
+            self.ready = self.answer(START_SECONDS)  # what it said of itself
         except BaseException:
             self.close()
             raise
 
     def ask(self, *words, seconds=ANSWER_SECONDS):
         self.tell(*words)
-        return self._answer(seconds)
+        return self.answer(seconds)
 
     def tell(self, *words):
-        """A command that is answered only after the next one."""
+        """A command that is answered only after the next one, or whose answer is asked for later."""
         try:
             self.process.stdin.write((" ".join(str(word) for word in words) + "\n").encode())
             self.process.stdin.flush()
         except OSError:
             raise Failure("%s ended by itself%s" % (self.name, _tail(self.log))) from None
 
-    def _answer(self, seconds):
+    def answer(self, seconds):
         deadline = time.monotonic() + seconds
         while b"\n" not in self.buffer:
             left = deadline - time.monotonic()

@@ -18,6 +18,8 @@ import parts
 import report
 from part_dram import measure_dram, measure_huge
 from part_latency import measure_latency
+from part_lmcache import PARTS as LMCACHE_PARTS
+from part_lmcache import measure_lmcache
 from part_posix import BATCH, WINDOW, measure_posix
 from part_scale import measure_idle, measure_index
 from part_sizes import SIZES, measure_sizes
@@ -29,8 +31,9 @@ FORMAT = 1
 RING_MIN = 64 << 20  # one request of the largest shape
 MEMORY_FACTOR = 12   # rings that are in memory at the same time, and a little
 PARTS = {"dram": measure_dram, "huge": measure_huge, "posix": measure_posix, "latency": measure_latency,
-         "idle": measure_idle, "index": measure_index, "sizes": measure_sizes}
-ORDER = ("dram", "huge", "emulation", "posix", "latency", "idle", "index", "cpu")  # of the rows
+         "idle": measure_idle, "index": measure_index, "sizes": measure_sizes, "lmcache": measure_lmcache}
+ON_REQUEST = ("lmcache",)  # of its own time and environments: docs/lmcache-benchmarks.md
+ORDER = ("dram", "huge", "emulation", "posix", "latency", "idle", "index", "cpu", *LMCACHE_PARTS)  # of the rows
 
 
 def size(text):
@@ -47,12 +50,31 @@ def sizes(text):
     return found
 
 
+def counts(text):
+    found = tuple(int(word) if word.isdigit() else -1 for word in text.split(","))
+    if len(found) != 2 or min(found) < 0 or max(found) == 0:
+        raise argparse.ArgumentTypeError("%s: two numbers, of objects of 4 MiB and of 256 KiB" % text)
+    return found
+
+
+def add_lmcache_options(parser):
+    group = parser.add_argument_group("the lmcache part")
+    group.add_argument("--venvs", metavar="DIR", default=os.path.join(ROOT, "build"),
+                       help="where venv-lmcache-0.4.3 and venv-lmcache-0.5.6 are (default: build)")
+    group.add_argument("--kv-objects", type=counts, metavar="N,N",
+                       help="objects of 4 MiB and of 256 KiB (default: 256,1024, quick: 64,256); 0: none of that size")
+    group.add_argument("--kv-place", dest="kv_places", action="append", choices=("disk", "memory"),
+                       help="may be repeated (default: both)")
+    group.add_argument("--kv-party", dest="kv_parties", action="append", metavar="NAME",
+                       help="only this one beside our plugin; may be repeated (default: all)")
+
+
 def parse_options(arguments):
     parser = argparse.ArgumentParser(
         prog="bench/run.py", description="Measures BlueCache beside what limits it on this machine. Prints ratios.")
     parser.add_argument("--quick", action="store_true", help="about 2 minutes: fewer pairs, less data")
     parser.add_argument("--only", action="append", choices=sorted(PARTS), metavar="PART",
-                        help="%s; may be repeated (default: all)" % ", ".join(PARTS))
+                        help="%s; may be repeated (default: all but %s)" % (", ".join(PARTS), ", ".join(ON_REQUEST)))
     parser.add_argument("--list", action="store_true", help="say what each part measures, and stop")
     parser.add_argument("--rounds", action="store_true",
                         help="also minimum, median and maximum of the rounds of every row")
@@ -79,10 +101,13 @@ def parse_options(arguments):
     parser.add_argument("--nixl-queue", default="default", choices=("default", "aio", "uring", "posixaio"),
                         help="queue of NIXL's plugin POSIX (default: the one that it takes by itself)")
     parser.add_argument("--keep-logs", metavar="DIR", help="copy the logs of agent and programs there")
+    add_lmcache_options(parser)
     options = parser.parse_args(arguments)
     if options.list:
         return options
-    options.only = options.only or list(PARTS)
+    options.only = options.only or [name for name in PARTS if name not in ON_REQUEST]
+    options.kv_objects = options.kv_objects or ((64, 256) if options.quick else (256, 1024))
+    options.kv_places = options.kv_places or ["disk", "memory"]
     options.pairs = options.pairs or (5 if options.quick else 7)
     options.bytes = options.bytes or (1 << 30 if options.quick else 4 << 30)
     options.pulls = options.pulls or (1000 if options.quick else 4000)
@@ -186,7 +211,8 @@ def main(arguments=None):
         "note": report.NOTE,
         "machine": known,
         "settings": {name: getattr(options, name) for name in
-                     ("quick", "only", "pairs", "ring", "bytes", "pulls", "objects", "depth", "nixl_queue")},
+                     ("quick", "only", "pairs", "ring", "bytes", "pulls", "objects", "depth", "nixl_queue",
+                      "kv_objects")},
         "rows": bench.rows,
         "skipped": bench.skipped,
         "failures": failures,

@@ -70,6 +70,7 @@ class Stage:
                "config": str(self.folder / "lmcache.yaml"), "document": str(options.document.resolve()),
                "question": options.question, "answer": options.answer, "lengths": lengths,
                "generate": options.generate, "result": str(self.folder / "logits"), "runs": runs,
+               "own_documents": bool(options.lengths),
                "store_again": store_again}
         job_file = self.folder / (name + ".json")
         job_file.write_text(json.dumps(job, indent=1), encoding="utf-8")

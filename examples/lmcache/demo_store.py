@@ -118,11 +118,14 @@ class Store:
         self._touch_pools()
         self.version = importlib.metadata.version("lmcache")
 
-    def store(self, tokens: list[int], cache: DynamicCache) -> float:
-        """Stores the whole chunks of `tokens`, whose keys and values the cache has: seconds."""
-        begin = time.perf_counter()
-        self.engine.store(tokens, kv=cache)
-        return time.perf_counter() - begin
+    def store(self, tokens: list[int], cache: DynamicCache, begin: int = 0) -> float:
+        """Stores the whole chunks of `tokens` from token `begin` on, a multiple of the chunk's; the cache has the keys and
+        values of all. Returns seconds."""
+        started = time.perf_counter()
+        mask = torch.ones(len(tokens), dtype=torch.bool)
+        mask[:begin] = False
+        self.engine.store(tokens, mask=mask, kv=cache)
+        return time.perf_counter() - started
 
     def restore(self, tokens: list[int], memory: KvMemory) -> dict[str, float]:
         """Looks up and restores the chunks of `tokens`, whose number is a multiple of the chunk's: tokens found by the

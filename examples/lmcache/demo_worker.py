@@ -24,8 +24,10 @@ class Job:
     """task: "prefill" computes, stores, and writes what it said; "restore" restores, computes what is missing, goes on,
     and compares. address: of the agent. config: file that LMCache's configuration is written to.
 
-    lengths: tokens of the prompts' prefixes, one after the other. runs: how often each is measured. store_again:
-    whether a restore stores what it had to compute. result: file for the logits, with the length appended."""
+    lengths: tokens of the prompts' prefixes, one after the other. runs: how often each is measured. own_documents: each
+    length has a document of its own, which begins with a line of its own; otherwise the short ones are beginnings
+    of the long ones, and LMCache keeps what they share as it was computed first. store_again: whether a
+    restore stores what it had to compute. result: file for the logits, with the length appended."""
 
     task: str
     model_cache: str
@@ -40,6 +42,7 @@ class Job:
     generate: int
     result: str
     runs: int = 1
+    own_documents: bool = False
     store_again: bool = False
 
 
@@ -88,7 +91,8 @@ def run(job: Job, say: Say) -> None:
     try:
         document = pathlib.Path(job.document).read_text(encoding="utf-8")
         for length in job.lengths:
-            prefix, rest = model.prompt(document, length, job.question, job.answer)
+            text = "The copy of %d tokens.\n\n%s" % (length, document) if job.own_documents else document
+            prefix, rest = model.prompt(text, length, job.question, job.answer)
             one = prefill if job.task == "prefill" else restore
             say("result", length=length, **one(job, say, model, store, prefix, rest))
     finally:
@@ -143,11 +147,13 @@ def restore(job: Job, say: Say, model: Any, store: Any, prefix: list[int], rest:
     cache = model.new_cache()
     if used:
         memory.hand_over(cache, used)
-    begin = time.perf_counter()
-    model.prefill(cache, cached, used,
-                  lambda done: say("progress", text="computing what is missing", done=done, total=len(cached)))
-    recompute_s = time.perf_counter() - begin if used < len(cached) else 0.0
-    stored_s = store.store(cached, cache) if job.store_again and used < len(cached) else 0.0
+    recompute_s = 0.0
+    if used < len(cached):
+        begin = time.perf_counter()
+        model.prefill(cache, cached, used,
+                      lambda done: say("progress", text="computing what is missing", done=done, total=len(cached)))
+        recompute_s = time.perf_counter() - begin
+    stored_s = store.store(cached, cache, int(first["restored"])) if job.store_again and used < len(cached) else 0.0
     say("stage", text="generating")
     said = model.go_on(cache, ask, job.generate, time.perf_counter)
     expected = safetensors.torch.load_file("%s.%d" % (job.result, len(prefix)))["logits"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the options become: in a process with the patched LMCache, without an agent unless one is named."""
 
+import dataclasses
 import importlib
 import logging
 import re
@@ -149,8 +150,50 @@ def override_is_warned_of():
     assert "overrides" not in lines.text
     made(nixl_backend="POSIX", pool_size=4, nixl_path="nowhere", nixl_endpoint_list=["10.0.0.1:1"])
     assert "POSIX does not use it" in lines.text
-    made(nixl_presence_cache_only=True)
-    assert "nixl_presence_cache_only without nixl_presence_cache" in lines.text
+    refused(ValueError, "nixl_presence_cache_only needs", nixl_presence_cache_only=True)
+
+
+@option
+def what_the_table_says_of_the_other_options():
+    plain = made()
+    for extra in ({"nixl_path": ["/a", "/b"]}, {"nixl_path_sharding": "by_gpu"}, {"use_direct_io": True},
+                  {"nixl_sync_mode": "strict"}, {"nixl_enable_prog_thread": False}, {"nixl_use_hugepages": True}):
+        assert dataclasses.replace(made(**extra), path=None, use_direct_io=False) == plain, extra
+    lines = Lines("lmcache.v1.config_base")
+    made(options={"local_cpu_use_hugepages": True})
+    assert "Unknown configuration key: local_cpu_use_hugepages" in lines.text
+    made(options={"enable_p2p": False})
+    World().install()
+    cfg = lmc.nixl_config(None)
+    cfg.nixl_buffer_size += 1
+    try:
+        with lmc.backends(cfg):
+            raise RuntimeError("a buffer that is no whole number of pages")
+    except AssertionError as exc:
+        assert "multiple" in str(exc)
+    try:
+        lmc.config({"enable_nixl_storage": True, "nixl_backend": "DOCA_DMA_PROXY", "nixl_pool_size": 0},
+                   nixl_buffer_device="cpu")
+        raise RuntimeError("no buffer size")
+    except AssertionError:
+        pass
+
+
+def what_056_says(line):
+    """Of the same configuration, unpatched."""
+    base = {"enable_nixl_storage": True, "nixl_backend": "DOCA_DMA_PROXY", "nixl_pool_size": 0}
+    p2p = {"enable_p2p": True, "enable_controller": True, "controller_pull_url": "localhost:1",
+           "controller_reply_url": "localhost:2", "lmcache_worker_ports": [3], "p2p_host": "localhost",
+           "p2p_init_ports": [4], "p2p_lookup_ports": [5], "transfer_channel": "nixl"}
+    said = []
+    for extra, options in (({}, {"nixl_buffer_size": lmc.PAGE}), ({"nixl_presence_cache_only": True}, {}),
+                           ({}, p2p), ({}, {})):
+        try:
+            with lmc.backends(lmc.config({**base, **extra}, nixl_buffer_device="cpu", **options)):
+                said.append("accepted")
+        except (AssertionError, ValueError) as exc:
+            said.append(str(exc))
+    return said
 
 
 @option

@@ -231,8 +231,9 @@ def closes_meanwhile(line, pid):
             tasks = [asyncio.ensure_future(aio.push(client, [entry(memory, b"k")], LIMIT_S)) for _ in range(5)]
             await asyncio.sleep(0)
             closing = asyncio.ensure_future(asyncio.to_thread(client.close))
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [ClosedError] * 5, outcomes
+            _, waiting = await asyncio.wait(tasks, timeout=package.TIMEOUT_MS / 2000)
+            assert not waiting and not closing.done()  # they are told before the requests end
+        assert [type(task.exception()) for task in tasks] == [ClosedError] * 5
         await closing
         with pytest.raises(ClosedError):
             await aio.push(client, [entry(memory, b"k")], LIMIT_S)

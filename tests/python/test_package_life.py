@@ -294,6 +294,35 @@ def test_freeing_in_another_thread(place):
     place.run(races_free, 40)
 
 
+def keeps_what_is_in_use(line):
+    """As if another thread were inside the library with the handle."""
+    client = Client(timeout_ms=200)
+    memory = client.register(bytearray(OBJECT))
+    request = client.push([entry(memory, b"k")])
+    assert request.wait() is Status.OK
+    request._enter()
+    assert not request.free() and request.test() is Status.OK
+    with pytest.raises(Error, match="another thread is inside a call") as busy:
+        client.close()
+    assert busy.value.errno == errno.EBUSY and not client.closed
+    request._leave()
+    client.close()
+    assert client.closed and request.free()
+    with Client() as client:
+        memory = client.register(bytearray(OBJECT))
+        with client._core.lock:
+            memory.take(client._core)
+        with pytest.raises(Error, match="in use by another thread"):
+            memory.unregister()
+        with client._core.lock:
+            memory.drop()
+        memory.unregister()
+
+
+def test_handles_in_use_are_not_freed(place):
+    place.run(keeps_what_is_in_use)
+
+
 def closes_under_others(line, pid):
     client = Client()
     memory = client.register(bytearray(OBJECT))

@@ -41,7 +41,8 @@ def moves_pieces(line):
     with Client() as client:
         data = pattern(5)
         scattered = bytearray(OBJECT)
-        pieces = [(index * 4096, (15 - index) * 4096) for index in (3, 0, 15, 9, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)]
+        order = (3, 0, 15, 9, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)
+        pieces = [(index * 4096, (15 - index) * 4096) for index in order]
         for inside, offset in pieces:
             scattered[inside:inside + 4096] = data[offset:offset + 4096]
         memory = client.register(scattered)
@@ -93,7 +94,8 @@ def refuses_arguments(line):
         memory = client.register(bytearray(OBJECT))
         assert refuses(Error, client.push, [entry(memory, b"k"), Entry(memory, 1, b"k", 0, OBJECT)],
                        says="entry 1: bytes 1 to 65537 lie outside").errno == errno.EINVAL
-        assert refuses(Error, client.pull, [Entry(memory, 0, b"k", (1 << 64) - 1, 2)], says="entry 0").errno == errno.EINVAL
+        too_far = Entry(memory, 0, b"k", (1 << 64) - 1, 2)
+        assert refuses(Error, client.pull, [too_far], says="entry 0").errno == errno.EINVAL
         for entries in ([], [()], [(memory, 0, b"k", 0)]):
             refuses((TypeError, ValueError), client.push, entries)
         for field, value in ((0, None), (0, 7), (0, bytearray(1)), (2, "k"), (2, None), (2, 5), (1, None)):
@@ -201,8 +203,9 @@ def test_what_the_agent_tells(place):
 
 
 def cannot_open(line, address):
-    for options, number in (({"dpu_addr": "127.0.0.1:1"}, errno.ECONNREFUSED), ({"mode": "comch"}, errno.EPROTONOSUPPORT),
-                            ({"mode": "smoke"}, errno.EINVAL), ({"pci_addr": "0000:00:01.0"}, errno.ENODEV),
+    for options, number in (({"dpu_addr": "127.0.0.1:1"}, errno.ECONNREFUSED),
+                            ({"mode": "comch"}, errno.EPROTONOSUPPORT), ({"mode": "smoke"}, errno.EINVAL),
+                            ({"pci_addr": "0000:00:01.0"}, errno.ENODEV),
                             ({"dpu_addr": "127.0.0.1:none"}, errno.EINVAL)):
         error = refuses(ConnectError, Client, **options)
         assert error.errno == number and len(error.strerror) > 20 and isinstance(error, OSError), options
@@ -233,7 +236,7 @@ def test_try_does_not_wait_for_credits(place):
 
 
 def drops_groups(line):
-    """Fills the store until an object goes that nobody asked for; was another one, in use all the time, of its group?"""
+    """Fills the store until an object goes that nobody asked for. Does another, in use all the time, go as well?"""
     length = 1 << 20
 
     def goes_too(group):

@@ -17,6 +17,7 @@ BATCH = 4096            # objects of a request
 POOL_SHARE = 0.85       # of the pool that objects may take, with room to spare
 INDEX_AIM = 1_000_000   # objects that the aim is about
 CHECK_STRIDE = 101
+GROUP = 4               # objects of a group
 POSIX_POOL_MIB = 256
 BUSY, IDLE = 4, 256
 WITHOUT, WITH = "no idle clients", "idle clients"
@@ -30,8 +31,8 @@ def resident_mib(pid):
     return sum(int(value) for value in found.values()) / 1024
 
 
-def fill_index(bench, agent, objects, size):
-    """How many MiB the agent grew by. Its clients have ordinary memory, which no agent maps."""
+def fill_index(bench, agent, objects, size, members):
+    """members: objects of a group; 0: no groups. How many MiB the agent grew by. Its clients have ordinary memory, which no agent maps."""
     small = "ring=%d" % (64 * MIB)
     address = "addr=" + agent.address
     seed = next(bench.seeds)
@@ -40,13 +41,13 @@ def fill_index(bench, agent, objects, size):
         checker = stack.enter_context(bench.checker(agent))
         before = resident_mib(agent.pid)
         begin = time.monotonic()
-        ours.ask("push", BATCH, size, objects // BATCH, 1, seed)
+        ours.ask("push", BATCH, size, objects // BATCH, 1, seed, members)
         took = time.monotonic() - begin
         checker.ask("check", "bench/%d/" % seed, size, objects, CHECK_STRIDE, seed)
         return before, resident_mib(agent.pid), took
 
 
-def measure_index_of(bench, backend, objects):
+def measure_index_of(bench, backend, objects, members):
     size = OBJECT if backend == "dram" else PAGE
     pool = int(objects * POOL_EACH / POOL_SHARE) // MIB + 64 if backend == "dram" else POSIX_POOL_MIB
     store = os.path.join(bench.scratch, "index")
@@ -55,11 +56,12 @@ def measure_index_of(bench, backend, objects):
         os.mkdir(store)
     try:
         with bench.agent(backend, pool, *options) as agent:
-            before, after, took = fill_index(bench, agent, objects, size)
+            before, after, took = fill_index(bench, agent, objects, size, members)
     finally:
         shutil.rmtree(store, ignore_errors=True)
     aim = ("value", "<=", 200) if objects >= INDEX_AIM else None
-    bench.row("index", "memory beyond the pool, %s, %d objects" % (backend, objects), "before the first object",
+    what = "%d objects" % objects + (" in groups of %d" % members if members else "")
+    bench.row("index", "memory beyond the pool, %s, %s" % (backend, what), "before the first object",
               "MiB", [after - pool], [max(before - pool, 1)], "lower", aim,
               note="%.0f bytes more for an object; pushing them took %.1f s"
               % ((after - before) * MIB / objects, took))
@@ -67,7 +69,7 @@ def measure_index_of(bench, backend, objects):
 
 def measure_index(bench):
     """memory of the agent beyond its pool with a million objects (--objects) in the index of dram, and with
-    --index-posix of posix, which makes that many files"""
+    --index-posix of posix, which makes that many files; without groups and in groups"""
     objects = bench.settings.objects // BATCH * BATCH
     if objects < bench.settings.objects:
         objects += BATCH
@@ -76,7 +78,8 @@ def measure_index(bench):
             bench.skip("index", "posix", "--index-posix was not given; it makes a file for each object")
             continue
         try:
-            measure_index_of(bench, backend, objects)
+            for members in (0, GROUP):
+                measure_index_of(bench, backend, objects, members)
         except Failure as failure:
             if backend == "dram":
                 raise

@@ -10,8 +10,8 @@
  *       the fresh keys bench/SEED/0, 1, ..., then pulls them. CHECK 1 looks at every object that
  *       came back (and stops between two laps of the ring to do so), CHECK 0 at those that are
  *       still in the ring at the end, which are all of them when the ring holds that many.
- *   push COUNT SIZE REQUESTS WINDOW SEED
- *       The first half of a round.
+ *   push COUNT SIZE REQUESTS WINDOW SEED [MEMBERS]
+ *       The first half of a round. MEMBERS objects after one another have one group; 0: none has.
  *   check PREFIX SIZE OBJECTS STRIDE SEED
  *       Pulls the objects PREFIX0, PREFIX<STRIDE>, ... below OBJECTS of a push of another process,
  *       and looks at their bytes.
@@ -48,6 +48,7 @@ struct round {
     uint64_t requests;
     uint64_t window;
     uint64_t seed;
+    uint64_t members;      /* objects of a group; 0: no groups */
     uint64_t lap_requests; /* that the ring holds */
     uint64_t spent_ns;     /* processor time of overwriting */
     struct bc_entry *entries;
@@ -72,6 +73,7 @@ static void prepare(struct round *round)
         entry->key = round->keys[i];
         entry->key_len = (size_t)snprintf(round->keys[i], sizeof(round->keys[i]),
                                           "bench/%" PRIu64 "/%" PRIu64, round->seed, i);
+        entry->group = round->members == 0 ? 0 : 1 + i / round->members;
     }
 }
 
@@ -249,9 +251,10 @@ static void do_push(struct bc_subject *subject, const char *line)
     struct round round = {.subject = subject};
     struct bc_subject_used used = {0};
 
-    if (sscanf(line, "push %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &round.count,
-               &round.size, &round.requests, &round.window, &round.seed) != 5) {
-        bc_harness_fail("push takes five numbers");
+    if (sscanf(line, "push %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+               &round.count, &round.size, &round.requests, &round.window, &round.seed,
+               &round.members) < 5) {
+        bc_harness_fail("push takes five numbers, or six");
     }
     push(&round, &used);
     bc_harness_answer("{\"bytes\": %" PRIu64 ", \"push_ns\": %" PRIu64 "}",

@@ -69,6 +69,16 @@ def test_keys_that_are_too_long_are_hashed():
     assert long[0].group != long[1].group
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_looked_for_has_the_key_of_what_is_put(shared):
+    names = keys.EngineNames("256.30.2.3.64", shared)
+    wanted = [engine_key()] + [engine_key(**change) for change in OTHERS] + [engine_key(), engine_key(chunk_hash=7)]
+    wanted += [engine_key(model_name="m" * 2000), engine_key(model_name="\udc80")]
+    found = names.without_group(wanted)
+    assert [name.key for name in found] == [names.of(key).key for key in wanted]
+    assert {name.group for name in found} == {0}
+
+
 def test_keys_of_the_server():
     names = keys.ServerNames()
     others = [{"model_name": "m"}, {"kv_rank": 0x02010201}, {"object_group_id": 1}, {"cache_salt": "a"},

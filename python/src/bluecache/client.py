@@ -18,7 +18,7 @@ from bluecache.entries import Entry, ObjectInfo, pack_entries, pack_keys
 from bluecache.errors import ConnectError, Error
 from bluecache.memory import Memory, Place, SharedMemory, place_of
 from bluecache.request import Request
-from bluecache.status import Op, StatKind, Status, status_of
+from bluecache.status import STATUS_OF, Op, StatKind, Status, status_of
 
 _TIMEOUT_MS_DEFAULT = 30000
 _OBJECT_INFO = struct.Struct("@iQQ")
@@ -264,7 +264,9 @@ class Client:
             return []
         infos = ctypes.create_string_buffer(packed.count * _OBJECT_INFO.size)
         self._call(self._library.query, packed.address, packed.count, timeout_ms, ctypes.addressof(infos))
-        return [ObjectInfo(status_of(status), size, version)
+        # As ObjectInfo(status_of(status), size, version), at a third of its time: look-ups name hundreds of keys.
+        new, of, unknown = tuple.__new__, STATUS_OF.get, Status.INTERNAL
+        return [new(ObjectInfo, (of(status, unknown), size, version))
                 for status, size, version in _OBJECT_INFO.iter_unpack(infos)]
 
     def remove(self, keys: Sequence[bytes], *, timeout_ms: int = 0) -> list[Status]:

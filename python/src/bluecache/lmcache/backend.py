@@ -91,7 +91,7 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         if not keys or self._closed:
             return 0
         try:
-            return _leading(self._transfer.lookup([self._names.of(key) for key in keys]))
+            return _leading(self._transfer.lookup(self._names.without_group(keys)))
         except Exception:
             logger.exception("BlueCache: a look-up failed")
             return 0
@@ -205,7 +205,7 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         if not keys or self._closed or self.local_cpu_backend is None or not self._transfer.usable():
             return None
         try:
-            return _Basket([self._names.of(key) for key in keys], compat.whole_chunk(self.metadata), self._allocate,
+            return _Basket(self._names.without_group(keys), compat.whole_chunk(self.metadata), self._allocate,
                            self.counters)
         except LayoutError as error:
             self._log.warn("layout", "nothing can be read: %s", error)
@@ -247,7 +247,7 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
     def batched_remove(self, keys: list[Any], force: bool = True) -> int:
         if not keys or self._closed:
             return 0
-        return sum(self._transfer.remove([self._names.of(key) for key in keys]))
+        return sum(self._transfer.remove(self._names.without_group(keys)))
 
     def get_allocator_backend(self) -> Any:
         """LMCache puts from the memory of this backend without a copy: its own pool."""

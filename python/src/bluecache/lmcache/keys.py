@@ -15,6 +15,7 @@ of it is there, so the agent is asked to evict it as one. 0 would mean none and 
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 VERSION = "bc-lmcache-1"
@@ -28,7 +29,10 @@ def _part(text: object) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _bounded(data: bytes) -> bytes:
     if len(data) <= KEY_LEN_MAX:
         return data
     return ("\t".join((VERSION, "H", hashlib.sha256(data).hexdigest()))).encode()
@@ -36,12 +40,16 @@ def _bytes(text: str) -> bytes:
 
 def group_of(text: str) -> int:
     """64 bits of a name without its rank, never 0."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") or 1
+    return int.from_bytes(hashlib.blake2b(_bytes(text), digest_size=8).digest(), "little") or 1
+
+
+def _hex(chunk: bytes | int) -> str:
+    return chunk.hex() if isinstance(chunk, bytes) else "%x" % chunk
 
 
 class Name(NamedTuple):
     key: bytes
-    group: int
+    group: int  # 0: not asked for
 
 
 @functools.lru_cache(maxsize=256)
@@ -60,16 +68,36 @@ class EngineNames:
         self._shared = shared
 
     def of(self, key: Any) -> Name:
-        tags = key.tags
-        prefix = _engine_prefix(self._cache, key.model_name, str(key.dtype), tuple(tags) if tags else None)
-        chunk = key.chunk_hash
-        text = prefix + (chunk.hex() if isinstance(chunk, bytes) else "%x" % chunk)
-        layer = getattr(key, "layer_id", None)
-        rank = ANY_RANK if self._shared else "%d\t%d" % (key.world_size, key.worker_id)
+        head, tail, world = self._around(key.model_name, key.dtype, key.tags, key.world_size, key.worker_id,
+                                         getattr(key, "layer_id", None))
+        text = head + _hex(key.chunk_hash)
+        return Name(_bounded(_bytes(text + tail)), group_of(text + world))
+
+    def without_group(self, keys: Sequence[Any]) -> list[Name]:
+        """The same for all of them, with group 0: for what is looked for and not put. The keys of a request differ in
+        little but the chunk, so most of a name is made once."""
+        names = []
+        known: object = None
+        before = after = b""
+        for key in keys:
+            of = (key.model_name, key.dtype, key.tags, key.world_size, key.worker_id, getattr(key, "layer_id", None))
+            if of != known:
+                known = of
+                head, tail, _ = self._around(*of)
+                before, after = _bytes(head), _bytes(tail)
+            chunk = key.chunk_hash
+            data = before + (b"%x" % chunk if type(chunk) is int else _hex(chunk).encode()) + after
+            names.append(Name(data if len(data) <= KEY_LEN_MAX else _bounded(data), 0))
+        return names
+
+    def _around(self, model: str, dtype: object, tags: Any, world_size: int, worker: int,
+                layer: int | None) -> tuple[str, str, str]:
+        """What stands before the chunk's hash in a name, what after it, and what after it in the text of the group."""
+        head = _engine_prefix(self._cache, model, str(dtype), tuple(tags) if tags else None)
+        rank = ANY_RANK if self._shared else "%d\t%d" % (world_size, worker)
         if layer is not None:
             rank += "\tL%d" % layer
-        world = "" if self._shared else "\t%d" % key.world_size
-        return Name(_bytes(text + "\t" + rank), group_of(text + world))
+        return head, "\t" + rank, "" if self._shared else "\t%d" % world_size
 
 
 class ServerNames:
@@ -79,4 +107,4 @@ class ServerNames:
         text = "\t".join((VERSION, "M", _part(key.model_name), str(getattr(key, "object_group_id", 0)),
                           _part(getattr(key, "cache_salt", "")), key.chunk_hash.hex()))
         world = "\t%d" % (key.kv_rank >> WORLD_SIZE_SHIFT)
-        return Name(_bytes("%s\t%x" % (text, key.kv_rank)), group_of(text + world))
+        return Name(_bounded(_bytes("%s\t%x" % (text, key.kv_rank))), group_of(text + world))

@@ -440,8 +440,11 @@ class Transfer:
     def _fill(self, names: Sequence[Name], found: list[int], whom: Callable[[Name], Sequence[int]]) -> None:
         """Asks, for each name that is open, these agents, all at the same time; the first of them that has it."""
         questions: dict[int, list[int]] = {}
-        for place, index in enumerate(found):
-            if index < 0:
+        missing = [place for place, index in enumerate(found) if index < 0]
+        if len(self._agents) == 1 and missing:
+            questions[0] = missing
+        else:
+            for place in missing:
                 for agent in whom(names[place]):
                     questions.setdefault(agent, []).append(place)
         answers = self._each({index: [names[place].key for place in places] for index, places in questions.items()},
@@ -456,7 +459,8 @@ class Transfer:
 
     def _has(self, agent: Agent, keys: Sequence[bytes]) -> list[bool]:
         infos = agent.client.query(keys, timeout_ms=self._options.lookup_timeout_ms)
-        return [info.status == Status.OK for info in infos]
+        ok = Status.OK
+        return [status is ok for status, _, _ in infos]
 
     def _each(self, questions: dict[int, list[bytes]],
               ask: Callable[[Agent, Sequence[bytes]], list[bool]]) -> dict[int, list[bool]]:

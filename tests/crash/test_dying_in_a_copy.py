@@ -19,7 +19,7 @@ from scene import GAUGES, Agent, environment, settle, statistics
 MIB = 1 << 20
 LENGTH = 8 * MIB
 DEATHS = 6
-SLOW = {"SLICE_DELAY": 4000}  # microseconds before each 256 KiB of a copy
+SLOW = {"SLICE_DELAY": 4000}  # microseconds before each copy
 GROWTH_MAX = 16 * MIB
 
 

@@ -17,6 +17,8 @@ HOST_PCI = "0000:ba:00.0"
 
 START_SECONDS = 30
 STOP_SECONDS = 30
+# The number of a copy inside a pull of 4 MiB that follows their push: that takes 64 copies, the pull 16.
+COPY_OF_A_PULL = 70
 ADDRESS = re.compile(r"listening on (\S+:\d+)")
 
 

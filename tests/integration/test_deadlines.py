@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from agent import BUILD, HOST_PCI
+from agent import BUILD, COPY_OF_A_PULL, HOST_PCI
 from bluecache_client import (DISCONNECTED, IN_PROGRESS, OK, PULL, PUSH, TIMED_OUT, Client, until)
 from nixl_client import pattern
 from test_cancel import wait_until_stopped
@@ -160,8 +160,7 @@ def wait_for_what_cannot_end(line, shareable):
 @pytest.mark.parametrize("end, shareable", [("continues", True), ("continues", False), ("dies", True)],
                          ids=["continues-shareable", "continues-private", "dies"])
 def test_request_stays_in_progress_while_the_agent_is_stopped_inside_a_copy(make_agent, start_client, end, shareable):
-    # 16 slices are pushed: the 20th is one of the pull.
-    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": 20})
+    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": COPY_OF_A_PULL})
     child = start_client(agent.address, wait_for_what_cannot_end, shareable)
     child.hear("pulling")
     wait_until_stopped(agent.process.pid)
@@ -203,7 +202,7 @@ def close_on_a_stopped_agent(line):
 
 
 def test_close_is_refused_while_the_agent_is_stopped_inside_a_copy(make_agent, start_client):
-    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": 20})
+    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": COPY_OF_A_PULL})
     child = start_client(agent.address, close_on_a_stopped_agent)
     child.hear("pulling")
     wait_until_stopped(agent.process.pid)
@@ -217,7 +216,7 @@ def test_close_is_refused_while_the_agent_is_stopped_inside_a_copy(make_agent, s
 
 
 def test_command_gives_up_on_a_stopped_agent(make_agent, world, tmp_path):
-    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": 20})
+    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": COPY_OF_A_PULL})
     block = tmp_path / "block"
     block.write_bytes(pattern(12, 4 * MIB))
     environment = dict(agent.environment, BLUECACHE_DPU_ADDR=agent.address, BLUECACHE_PCI_ADDR=HOST_PCI)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from agent import COPY_OF_A_PULL
 from nixl_client import Client, pattern
 from relay import Relay
 from test_cancel import until, wait_until_stopped
@@ -167,8 +168,7 @@ def with_other_memory(client):
 
 @pytest.mark.parametrize("end", ["continues", "dies"])
 def test_program_goes_on_beside_a_copy_that_is_stopped(make_agent, start_client, end):
-    # 16 slices are pushed: the 20th is one of the pull.
-    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": 20})
+    agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": COPY_OF_A_PULL})
     child = start_client(agent.address, go_on_beside_a_stopped_copy, 4 * MIB)
     child.hear("posted")
     wait_until_stopped(agent.process.pid)

@@ -14,7 +14,7 @@ from bluecache_client import (CANCELLED, DISCONNECTED, DMA_ERROR, END_MS, IN_PRO
 from nixl_client import pattern
 
 MIB = 1 << 20
-SLOW = {"SLICE_DELAY": 5000}  # microseconds before each 256 KiB of a copy
+SLOW = {"SLICE_DELAY": 5000}  # microseconds before each copy
 
 GAUGES = ["bluecache_staging_free_bytes", "bluecache_dma_imported_regions", "bluecache_dma_in_flight_tasks",
           "bluecache_session_open", "bluecache_session_requests", "bluecache_session_regions"]
@@ -178,8 +178,10 @@ def test_agent_killed_under_load_keeps_what_it_acknowledged(make_agent, start_cl
 
 
 def pull_from_a_stopped_agent(line, length, timeout_ms):
+    patient = Client()
+    assert patient.push("object", pattern(5, length)) == OK
+    assert patient.close() == 0
     client = Client(timeout_ms=timeout_ms)
-    assert client.push("object", pattern(5, length)) == OK
     into = client.memory(length)
     request = client.submit(PULL, [(into, 0, "object", 0, length)])
     until(lambda: into.read(0, 4096) != bytes(4096), "the pull brings nothing")
@@ -316,7 +318,7 @@ def try_until_it_works(line, count, length, allowed):
 ], ids=lambda value: "+".join(value) if isinstance(value, dict) else "")
 def test_failing_copies_fail_their_requests_alone(make_agent, run_client, workers, faults, allowed):
     agent = make_agent(backend="dram", workers=workers, memory_mb=128, faults=faults)
-    failures = run_client(agent.address, try_until_it_works, 20, 2 * MIB + 5, allowed)
+    failures = run_client(agent.address, try_until_it_works, 20, MIB // 2 + 5, allowed)
     assert (failures > 0) == bool(allowed)
     values = statistics(agent)
     assert values["bluecache_dma_in_flight_tasks"] == 0

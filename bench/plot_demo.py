@@ -43,7 +43,8 @@ def draw(report, path):
     axes.set_xticks([point["tokens"] for point in points],
                     ["%s\n%.1f MB" % (format(point["tokens"], ","), point["bytes"] / 1e6) for point in points])
     axes.set_yscale("log")
-    low, high = min(restore) * 0.6, max(prefill) * 1.7
+    everything = [value for point in points for field in ("prefill_s", "restore_s") for value in point[field]]
+    low, high = min(everything) * 0.7, max(everything) * 2
     axes.set_yticks([tick for tick in TICKS_S if low <= tick <= high],
                     [text for tick, text in TICKS_S.items() if low <= tick <= high])
     axes.set_ylim(low, high)

@@ -12,6 +12,9 @@ from demo_scenarios import Outcome, same
 from demo_show import Screen, megabytes, seconds
 
 
+BUSY_SHARE = 0.6
+
+
 class Report:
     """Shows results as they come, and collects them in `data`."""
 
@@ -27,8 +30,12 @@ class Report:
         self.screen.heading("The way of the keys and values")
         self.screen.row("route", path)
         self.screen.row("agent", "%s, the BlueField emulated in software" % agent.address)
-        self.data = {"route": self.route, "backend": agent.backend, "chunk_tokens": options.chunk,
-                     "machine": {"cores": os.cpu_count(), "system": platform.platform()}, "scenarios": {}, "lengths": []}
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+        if load > BUSY_SHARE * cores:
+            self.screen.row("note", "other programs keep this machine busy (load %.1f on %d processors): prefill suffers more "
+                            "from that than restore does, so the factor flatters" % (load, cores))
+        self.data = {"route": self.route, "load": load, "backend": agent.backend, "chunk_tokens": options.chunk,
+                     "machine": {"cores": cores, "system": platform.platform()}, "scenarios": {}, "lengths": []}
 
     def first(self, ready: dict[str, Any], first: dict[str, Any]) -> None:
         """After the first process."""

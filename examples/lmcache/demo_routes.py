@@ -57,6 +57,9 @@ def environment(route: str, build: pathlib.Path, cache: pathlib.Path, world: str
         DOCA_EMU_WORLD=world, NIXL_PLUGIN_DIR=str(build / "nixl-plugin"), NIXL_LOG_LEVEL="WARN",
         BLUECACHE_LIBRARY=str(build / "host" / "libbluecache.so"), LMCACHE_TRACK_USAGE="false", PYTHONHASHSEED="0",
         HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
+    # Threads that spin while they wait for each other make a prefill several times as slow as soon as another program
+    # wants a processor too, and no faster when none does.
+    settings.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     path = str(patched_copy(cache)) if route == "patch" else str(ROOT / "python" / "src")
     settings["PYTHONPATH"] = os.pathsep.join([path] + [old for old in [os.environ.get("PYTHONPATH")] if old])
     return settings

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# From a clean checkout to bytes in the store: sets up, builds, starts an agent on this machine (the BlueField is
-# the software emulation), pushes a real file through NIXL's backend DOCA_DMA_PROXY and pulls it back. Safe to
-# run twice; the store is a temporary folder, and the agent is stopped at the end whatever happens.
+# From a clean checkout to a language model that goes on where another process ended: sets up, builds, and lets
+# examples/lmcache/demo.py start an agent on this machine (the BlueField is the software emulation), compute a
+# document, and restore it. Or, with --only-file, pushes a file through NIXL's backend DOCA_DMA_PROXY and pulls
+# it back. Safe to run twice; the store is a temporary folder, and the agent is stopped whatever happens.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build/release
 PYTHON=$ROOT/build/venv-nixl-latest/bin/python
+LMCACHE_PYTHON=$ROOT/build/venv-lmcache-0.4.3/bin/python
 HOST_PCI=0000:ba:00.0
 DPU_PCI=0000:03:00.0
 READY_SECONDS=20
@@ -17,19 +19,29 @@ EXAMPLE_SECONDS=300
 
 WORK=
 AGENT_PID=
+DEMO_PID=
 SIZE_MIB=256
 
 usage() {
     cat <<USAGE
-usage: scripts/quickstart.sh [--size MIB] [--file FILE] [--skip-setup]
+usage: scripts/quickstart.sh [--plain] [--skip-setup] [-- OPTION...]
+       scripts/quickstart.sh --only-file [--size MIB] [--file FILE] [--skip-setup]
 
-Installs what is missing (scripts/setup.sh --python-latest), builds preset release, starts the DPU agent on
-127.0.0.1 with the backend posix on a temporary folder, then pushes a file through the nixl package and its
-plugin DOCA_DMA_PROXY into the agent's store and pulls it back, verified, with the throughput.
+Installs what is missing (scripts/setup.sh --lmcache), builds preset release, and runs examples/lmcache/demo.py: a
+small language model reads a document of 2,048 tokens; what it has computed goes through LMCache, NIXL and the
+plugin DOCA_DMA_PROXY to the DPU agent and its store; and new processes restore it and go on, logit by logit the same,
+also after a restart of the agent, with a flipped bit in the store, and with the agent killed in the middle.
+
+  --plain       only the first of these: a new process restores
+  -- OPTION...  options for the demonstration (examples/lmcache/demo.py --help)
+  --skip-setup  do not look for missing packages; build only what has changed
+
+With --only-file there is no model (scripts/setup.sh --python-latest suffices): the agent is started on 127.0.0.1
+with the backend posix on a temporary folder, and a file goes through the nixl package and the plugin into its
+store and back, verified, with the throughput.
 
   --file FILE   the file to push (default: one of $SIZE_MIB MiB of random bytes, made for the purpose)
   --size MIB    the size of that one
-  --skip-setup  do not look for missing packages; build only what has changed
 USAGE
 }
 
@@ -61,20 +73,28 @@ stop_agent() {
 
 clean_up() {
     stop_agent || true
+    if [[ -n $DEMO_PID ]]; then
+        # It stops what it has started.
+        kill -TERM "$DEMO_PID" 2>/dev/null || true
+        wait "$DEMO_PID" || true
+    fi
     if [[ -n $WORK ]]; then
         rm -rf "$WORK"
     fi
 }
 
+# set_up_and_build yes|no SETUP_OPTION TARGET...
 set_up_and_build() {
-    if [[ $1 == yes ]]; then
+    local setup=$1 packages=$2
+    shift 2
+    if [[ $setup == yes ]]; then
         say "Setting up"
-        "$ROOT/scripts/setup.sh" --python-latest
+        "$ROOT/scripts/setup.sh" "$packages"
     fi
     say "Building (build/release)"
     (cd "$ROOT" && cmake --preset release >"$WORK/cmake.log" 2>&1) || { cat "$WORK/cmake.log"; exit 1; }
     grep -h 'DOCA:' "$WORK/cmake.log" || true
-    cmake --build "$BUILD" --parallel "$(nproc)" --target dpu_dma_copy plugin_DOCA_DMA_PROXY \
+    cmake --build "$BUILD" --parallel "$(nproc)" --target dpu_dma_copy plugin_DOCA_DMA_PROXY "$@" \
         -- --no-print-directory
     [[ -x $BUILD/dpu-agent/dpu_dma_copy ]] || die "the agent was not built"
     [[ -e $BUILD/nixl-plugin/libplugin_DOCA_DMA_PROXY.so ]] || die "the plugin was not built"
@@ -115,28 +135,11 @@ example() {
     }
 }
 
-main() {
-    local file='' setup=yes bytes sum
-    while [[ $# -gt 0 ]]; do
-        case $1 in
-            --size) SIZE_MIB=${2:?--size needs a number of MiB}; shift ;;
-            --file) file=$(realpath -e -- "${2:?--file needs a file}"); shift ;;
-            --skip-setup) setup=no ;;
-            --help | -h) usage; exit 0 ;;
-            *) usage >&2; exit 2 ;;
-        esac
-        shift
-    done
-    WORK=$(mktemp -d "${TMPDIR:-/tmp}/bluecache-quickstart.XXXXXX")
-    trap clean_up EXIT
-    trap 'exit 130' INT TERM
-    # This is about a machine without a BlueField, so an SDK named in the environment is not meant.
-    unset DOCA_DIR
+run_file() {
+    local file=$1 bytes sum
     # A world of the emulation of its own: nothing else that runs here is met.
     export DOCA_EMU_WORLD="$WORK/world"
     export NIXL_PLUGIN_DIR="$BUILD/nixl-plugin"
-
-    set_up_and_build "$setup"
     if [[ -z $file ]]; then
         file=$WORK/file
         head -c "$((SIZE_MIB * 1048576))" /dev/urandom >"$file"
@@ -153,6 +156,51 @@ main() {
     say "Stopping the agent"
     stop_agent || { cat "$WORK/agent.log"; die "the agent did not end well"; }
     say "Done: $bytes bytes went to the store and came back the same"
+}
+
+run_demo() {
+    say "A language model reads a document, and new processes go on where it ended"
+    local rc=0
+    # In the background, so that this script can be stopped meanwhile.
+    "$LMCACHE_PYTHON" "$ROOT/examples/lmcache/demo.py" --build "$BUILD" "$@" &
+    DEMO_PID=$!
+    wait "$DEMO_PID" || rc=$?
+    DEMO_PID=
+    [[ $rc -eq 0 ]] || die "the demonstration did not go as it should (status $rc)"
+    say "Done. examples/lmcache/demo.py --help has more to try; docs/lmcache-demo.md says what was shown"
+}
+
+main() {
+    local file='' setup=yes only_file=no scenarios=(--all)
+    while [[ $# -gt 0 ]]; do
+        case $1 in
+            --only-file) only_file=yes ;;
+            --plain) scenarios=(--scenario plain) ;;
+            --size) SIZE_MIB=${2:?--size needs a number of MiB}; only_file=yes; shift ;;
+            --file) file=$(realpath -e -- "${2:?--file needs a file}"); only_file=yes; shift ;;
+            --skip-setup) setup=no ;;
+            --help | -h) usage; exit 0 ;;
+            --) shift; break ;;
+            *) usage >&2; exit 2 ;;
+        esac
+        shift
+    done
+    WORK=$(mktemp -d "${TMPDIR:-/tmp}/bluecache-quickstart.XXXXXX")
+    trap clean_up EXIT
+    trap 'exit 130' INT TERM
+    # This is about a machine without a BlueField, so an SDK named in the environment is not meant.
+    unset DOCA_DIR
+    if [[ $only_file == yes ]]; then
+        set_up_and_build "$setup" --python-latest
+        run_file "$file"
+    else
+        set_up_and_build "$setup" --lmcache bluecache_cli bluecache_shared
+        # What is asked for behind -- stands for itself.
+        if [[ $# -gt 0 ]]; then
+            scenarios=()
+        fi
+        run_demo "${scenarios[@]}" "$@"
+    fi
 }
 
 main "$@"

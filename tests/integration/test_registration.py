@@ -125,7 +125,7 @@ def read_parameters(line):
     assert agent.get_plugin_list() == [BACKEND]
     assert sorted(agent.get_plugin_mem_types(BACKEND)) == ["DRAM_SEG", "OBJ_SEG", "VRAM_SEG"]
     parameters = agent.get_plugin_params(BACKEND)
-    assert set(parameters) == {"dpu_addr", "pci_addr", "mode", "timeout_ms"}
+    assert set(parameters) == {"dpu_addr", "pci_addr", "mode", "timeout_ms", "away_ms"}
     agent.create_backend(BACKEND, parameters)  # all of them given back, as they came
     assert sorted(agent.get_backend_mem_types(BACKEND)) == ["DRAM_SEG", "OBJ_SEG", "VRAM_SEG"]
     return parameters

@@ -89,11 +89,21 @@ def run_plain(start_plain):
     return run
 
 
+def _all_stopped(pid):
+    """Every thread: the state follows the name, which is in parentheses."""
+    tasks = pathlib.Path("/proc/%d/task" % pid).iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 @contextlib.contextmanager
 def stopped(agent):
     """An agent that does nothing for a while."""
     agent.send(signal.SIGSTOP)
     try:
+        deadline = time.monotonic() + 30
+        while not _all_stopped(agent.process.pid):  # the signal takes its time on a busy machine
+            assert time.monotonic() < deadline, "the agent does not stop"
+            time.sleep(0.002)
         yield
     finally:
         agent.send(signal.SIGCONT)

@@ -6,6 +6,7 @@ no version number is compared.
     the pool              which buffers an allocator has, and when it gives them back
     memory objects        their bytes, their layout, a new one of a given layout"""
 
+import functools
 import importlib
 import logging
 from collections.abc import Callable
@@ -116,8 +117,13 @@ def layout_of(obj: Any) -> Layout:
     dtypes = getattr(meta, "dtypes", None) or [meta.dtype]
     if any(dtype is None for dtype in dtypes):
         raise LayoutError("the object has no data type")
-    return Layout(meta.fmt.name, tuple(tuple(int(n) for n in shape) for shape in shapes),
-                  tuple(dtype_name(dtype) for dtype in dtypes), int(obj.get_size()))
+    return _layout(meta.fmt.name, tuple(shapes), tuple(dtypes), int(obj.get_size()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(fmt: str, shapes: tuple[Any, ...], dtypes: tuple[Any, ...], length: int) -> Layout:
+    return Layout(fmt, tuple(tuple(int(n) for n in shape) for shape in shapes),
+                  tuple(dtype_name(dtype) for dtype in dtypes), length)
 
 
 def whole_chunk(metadata: Any) -> Layout:

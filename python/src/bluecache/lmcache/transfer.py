@@ -26,7 +26,7 @@ from bluecache.lmcache.reaper import Job
 from bluecache.lmcache.regions import Place, Spot
 
 GRACE_SECONDS = 0.5  # what a request may be late before somebody who waits for it gives it up
-REQUEST_OBJECTS = 1024
+REQUEST_OBJECTS = 256  # of one request: the agent begins while the next ones are put together
 
 
 class Outcome(enum.Enum):
@@ -252,25 +252,27 @@ class Transfer:
             regions.give_back(borrowed)
             if Status.TIMED_OUT in statuses:
                 agent.was_slow()
-            for index, stored in enumerate(objects):
-                # The header and the bytes are one object, which is there or not.
-                bad = next((status for status in statuses[2 * index:2 * index + 2] if status != Status.OK), Status.OK)
-                self._count_put(home, stored, bad)
-                try:
-                    done(begin + index, bad == Status.OK)
-                finally:
-                    self._release(stored.place.length)
+            # The header and the bytes are one object, which is there or not.
+            bad = [body if head == Status.OK else head for head, body in zip(statuses[::2], statuses[1::2])]
+            self._count_puts(home, objects, bad)
+            try:
+                for index, status in enumerate(bad):
+                    done(begin + index, status == Status.OK)
+            finally:
+                self._release(sum(stored.place.length for stored in objects))
 
         agent.reaper.submit(Job(Op.PUSH, entries, over, 2 * len(objects), self.deadline(), slow=None in spots))
 
-    def _count_put(self, home: int, stored: Stored, status: Status) -> None:
-        if status == Status.OK:
-            self._counters.add("puts")
-            self._counters.add("put_bytes", stored.place.length)
+    def _count_puts(self, home: int, objects: Sequence[Stored], statuses: Sequence[Status]) -> None:
+        good = [stored for stored, status in zip(objects, statuses) if status == Status.OK]
+        self._counters.add("puts", len(good))
+        self._counters.add("put_bytes", sum(stored.place.length for stored in good))
+        for stored in good:
             self.places.note(stored.name.key, home)
-        else:
-            self._counters.add("puts_failed")
-            self._log.warn("put " + status.name, "an object is not stored: %s", status.name)
+        if len(good) < len(objects):
+            bad = next(status for status in statuses if status != Status.OK)
+            self._counters.add("puts_failed", len(objects) - len(good))
+            self._log.warn("put " + bad.name, "%d objects are not stored: %s", len(objects) - len(good), bad.name)
 
     # ---- get -------------------------------------------------------------------------------------
 

@@ -59,8 +59,8 @@ def draw(report, path):
     model = report["model"]
     axes.set_title("%s (%s): computing a document, and restoring it in a new process" % (
         model["model"], model["dtype"]), fontsize=11)
-    figure.text(0.5, 0.012, "median and range of %d runs; numbers between the lines: prefill / restore; LMCache %s, agent with %s; "
-                "%d processors, DOCA emulated in software" % (
+    figure.text(0.5, 0.012, "median and range of %d runs; numbers between the lines: prefill / restore; LMCache %s, "
+                "agent with %s; %d processors, DOCA emulated in software" % (
                     len(points[0]["restore_s"]), model["lmcache"], report["backend"], report["machine"]["cores"]),
                 ha="center", fontsize=7.5, color="#555555")
     figure.subplots_adjust(left=0.115, right=0.975, top=0.92, bottom=0.2)

@@ -36,8 +36,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Exit status: 0 every text and every logit is the same, 1 not, 2 usage, 3 something is not installed.")
     parser.add_argument("--route", choices=["patch", "plugin"],
-                        help="how LMCache reaches the agent: through NIXL, with the patch for LMCache 0.4.3, or through "
-                        "BlueCache's storage plugin (default: patch where it fits the installed LMCache)")
+                        help="how LMCache reaches the agent: through NIXL, with the patch for LMCache 0.4.3, or "
+                        "through BlueCache's storage plugin (default: patch where it fits the installed LMCache)")
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), metavar="NAME",
                         help="; ".join("%s: %s" % (name, scenario.help) for name, scenario in SCENARIOS.items())
                         + " (default: plain; repeatable)")

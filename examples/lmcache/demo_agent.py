@@ -51,8 +51,8 @@ class Agent:
         environment["DOCA_EMU_WORLD"] = self.world
         if die_at_slice:
             environment["DOCA_EMU_FAULT_CRASH_IN_COPY"] = str(die_at_slice)
-        command = [str(self.build / "dpu-agent" / "dpu_dma_copy"), "-T", "-p", DPU_PCI, "-m", str(STAGING_MB), "-q", "8",
-                   "-b", self.backend, "--root", str(self.root), "--listen", self.address or "127.0.0.1:0"]
+        command = [str(self.build / "dpu-agent" / "dpu_dma_copy"), "-T", "-p", DPU_PCI, "-m", str(STAGING_MB),
+                   "-q", "8", "-b", self.backend, "--root", str(self.root), "--listen", self.address or "127.0.0.1:0"]
         begin = self.log_file.stat().st_size if self.log_file.exists() else 0
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -102,7 +102,8 @@ class Agent:
         if done.returncode:
             raise AgentError("the agent gives no counters: " + done.stderr.strip())
         metrics = json.loads(done.stdout)["metrics"]
-        return {name.removeprefix(PREFIX): int(metric["value"]) for name, metric in metrics.items() if "value" in metric}
+        return {name.removeprefix(PREFIX): int(metric["value"]) for name, metric in metrics.items()
+                if "value" in metric}
 
     def flip_a_bit(self) -> tuple[str, int]:
         """Changes one bit of one stored object, in the middle of its data: (the file's name, the byte's offset).

@@ -32,8 +32,8 @@ class Report:
         self.screen.row("agent", "%s, the BlueField emulated in software" % agent.address)
         load, cores = os.getloadavg()[0], os.cpu_count() or 1
         if load > BUSY_SHARE * cores:
-            self.screen.row("note", "other programs keep this machine busy (load %.1f on %d processors): prefill suffers more "
-                            "from that than restore does, so the factor flatters" % (load, cores))
+            self.screen.row("note", "other programs keep this machine busy (load %.1f on %d processors): prefill "
+                            "suffers more from that than restore does, so the factor flatters" % (load, cores))
         self.data = {"route": self.route, "load": load, "backend": agent.backend, "chunk_tokens": options.chunk,
                      "machine": {"cores": cores, "system": platform.platform()}, "scenarios": {}, "lengths": []}
 

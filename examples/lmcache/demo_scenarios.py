@@ -30,8 +30,8 @@ class Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the second process found, what happened in words, whether it is as it should be, and how the agent's counters
-    changed meanwhile."""
+    """What the second process found, what happened in words, whether it is as it should be, and how the agent's
+    counters changed meanwhile."""
 
     restored: dict[str, Any]
     text: str
@@ -160,8 +160,8 @@ def play_restart(stage: Stage, first: dict[str, Any]) -> Outcome:
     kept = stage.agent.stats()["posix_objects"]
     restored = stage.restore([first["length"]])[0]
     whole = restored["restored"] == restored["cached"]
-    return Outcome(restored, "The agent was stopped and started again. It found %d objects in its store, and a new process "
-                   "restored them." % kept, whole, stage.agent.stats())
+    return Outcome(restored, "The agent was stopped and started again. It found %d objects in its store, and a new "
+                   "process restored them." % kept, whole, stage.agent.stats())
 
 
 def play_flipped(stage: Stage, first: dict[str, Any]) -> Outcome:
@@ -170,8 +170,8 @@ def play_flipped(stage: Stage, first: dict[str, Any]) -> Outcome:
     restored = stage.restore([first["length"]], store_again=True)[0]
     counters = changed(stage.agent.stats(), before)
     found = counters["posix_checksum_errors_total"]
-    return Outcome(restored, "One bit of %s was flipped, at byte %d. The agent found %d wrong checksum and dropped the object: "
-                   "%s, and stored again." % (name, offset, found, recomputed(restored)),
+    return Outcome(restored, "One bit of %s was flipped, at byte %d. The agent found %d wrong checksum and dropped the "
+                   "object: %s, and stored again." % (name, offset, found, recomputed(restored)),
                    found == 1 and restored["used"] < restored["cached"], counters)
 
 
@@ -186,8 +186,8 @@ def play_killed(stage: Stage, first: dict[str, Any]) -> Outcome:
     stage.agent.start()
     counters = stage.agent.stats()
     kept = counters["posix_objects"]
-    return Outcome(restored, "The agent was killed in the middle of the restore, by SIGKILL inside of a copy: %s. Started again, "
-                   "it still has all %d objects." % (recomputed(restored), kept),
+    return Outcome(restored, "The agent was killed in the middle of the restore, by SIGKILL inside of a copy: %s. "
+                   "Started again, it still has all %d objects." % (recomputed(restored), kept),
                    died and restored["used"] < restored["cached"] and kept >= chunks, counters)
 
 
@@ -203,5 +203,6 @@ SCENARIOS = {
     "plain": Scenario("A new process restores", "a new process restores", False, play_plain),
     "restart": Scenario("The agent is restarted in between", "after a restart of the agent", True, play_restart),
     "flipped": Scenario("A bit of the store is flipped", "with a flipped bit in the store", True, play_flipped),
-    "killed": Scenario("The agent is killed in the middle", "with the agent killed during the restore", True, play_killed),
+    "killed": Scenario("The agent is killed in the middle", "with the agent killed during the restore", True,
+                       play_killed),
 }

@@ -119,8 +119,8 @@ class Store:
         self.version = importlib.metadata.version("lmcache")
 
     def store(self, tokens: list[int], cache: DynamicCache, begin: int = 0) -> float:
-        """Stores the whole chunks of `tokens` from token `begin` on, a multiple of the chunk's; the cache has the keys and
-        values of all. Returns seconds."""
+        """Stores the whole chunks of `tokens` from token `begin` on, a multiple of the chunk's; the cache has the keys
+        and values of all. Returns seconds."""
         started = time.perf_counter()
         mask = torch.ones(len(tokens), dtype=torch.bool)
         mask[:begin] = False

@@ -181,7 +181,9 @@ static bool transfer(struct bc_reader *input, struct bc_writer *writer)
         .key_count = 1 + choice / 2 % KEYS_MAX,
         .entry_count = 1 + choice / 8 % ENTRIES_MAX,
     };
+    bool groups = header.op == BC_TRANSFER_PUSH && (choice & 64) != 0;
 
+    header.tlv_len = groups ? (uint32_t)bc_tlv_group_len(header.key_count) : 0;
     if (bc_transfer_header_encode(writer, &header) != 0 ||
         !entries(input, writer, header.key_count, header.entry_count, sizes)) {
         return false;
@@ -196,6 +198,12 @@ static bool transfer(struct bc_reader *input, struct bc_writer *writer)
         if (bc_transfer_key_encode(writer, &desc) != 0) {
             return false;
         }
+    }
+    if (groups && bc_tlv_group_begin(writer, header.key_count) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; groups && i < header.key_count; i++) {
+        bc_writer_u64(writer, bc_reader_u8(input) % 4);
     }
     return true;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""One storage backend of LMCache, driven through LMCache's StorageManager without an engine. bench/run.py starts it with
-a Python that has LMCache, and drives it like the other programs: a command a line, answered by a line of JSON.
+"""One storage backend of LMCache, driven through LMCache's StorageManager without an engine. bench/run.py starts it
+with a Python that has LMCache, and drives it like the other programs: a command a line, answered by a line of JSON.
 
   lmcache_backend.py SETTINGS     JSON: backend, layers, objects (as many as the pool holds), and of some backends
                                   addr, root, direct, slots, url
@@ -38,7 +38,7 @@ STEP = 0x9e3779b97f4a7c15 - (1 << 64)
 POLL_SECONDS = 0.0005
 PUT_SECONDS = 120
 USABLE_SECONDS = 30
-CLOSE_SECONDS = 15
+CLOSE_SECONDS = 2        # the connectors to Redis do not end by themselves
 MODEL = "bench/model"
 DISK_GIB = 1024         # not a limit: LMCache does not take into account what was removed
 TIMEOUT_MS = 60000

@@ -225,8 +225,9 @@ class Rows:
             best = max(self.peers, key=lambda name: statistics.median(rates[name]), default=None)
             for name in self.ours:
                 for peer in self.peers:
-                    self.bench.row(part_of(self.place.kind), self.what(op, name), peer, "GB/s", rates[name], rates[peer],
-                                   "higher", AIM_RATE if disk and peer == best else None, note=self.note(op, name, peer))
+                    self.bench.row(part_of(self.place.kind), self.what(op, name), peer, "GB/s", rates[name],
+                                   rates[peer], "higher", AIM_RATE if disk and peer == best else None,
+                                   note=self.note(op, name, peer))
 
     def note(self, op, name, peer):
         if self.place.kind != "disk":
@@ -235,13 +236,15 @@ class Rows:
             return "not root: the page cache was not emptied before gets"
         if self.place.stat is None:
             return "device bytes not checked: the file system's device is not in /sys/dev/block"
-        least = min(sample[op + "_device_bytes"] / sample["bytes"] for who in (name, peer) for sample in self.samples[who])
+        least = min(sample[op + "_device_bytes"] / sample["bytes"]
+                    for who in (name, peer) for sample in self.samples[who])
         if least < DEVICE_LOW:
             return "the device moved only %.2f of the objects' bytes in a turn: the rest stayed in a cache" % least
         return None
 
     def lookups(self):
-        times = {name: [sample["contains_ns"] / 1e3 for sample in self.samples[name]] for name in self.ours + self.peers}
+        times = {name: [sample["contains_ns"] / 1e3 for sample in self.samples[name]]
+                 for name in self.ours + self.peers}
         asking = [peer for peer in self.peers if peer not in REMEMBERS]
         best = min(asking, key=lambda name: statistics.median(times[name]), default=None)
         keys = min(LOOKUP, self.place.count)
@@ -249,14 +252,14 @@ class Rows:
             for peer in self.peers:
                 what = "contains of %d keys of %s, %s, %s" % (keys, self.place.size, STORE[self.place.kind],
                                                               name.split(", ")[1])
-                note = "it answers from a dictionary of its own process, and asks no storage" if peer in REMEMBERS else None
+                note = ("it answers from a dictionary of its own process, and asks no storage"
+                        if peer in REMEMBERS else None)
                 self.bench.row(PART_LOOKUP, what, peer, "us", times[name], times[peer], "lower",
-                               AIM_LOOKUP if peer == best else None, note=note)
+                               AIM_LOOKUP if peer == best and keys == LOOKUP else None, note=note)
 
     def net(self, name, op):
         """Processor time without that of LMCache itself, turn by turn."""
-        own = cpu_ms_per_gib(self.samples[SUBTRACTED.get(name, NOTHING)], op)
-        own = statistics.median(own)
+        own = statistics.median(cpu_ms_per_gib(self.samples[SUBTRACTED.get(name, NOTHING)], op))
         return [max(CPU_LEAST, value - own) for value in cpu_ms_per_gib(self.samples[name], op)]
 
     def processor(self):

@@ -62,7 +62,7 @@ def add_lmcache_options(parser):
     group.add_argument("--venvs", metavar="DIR", default=os.path.join(ROOT, "build"),
                        help="where venv-lmcache-0.4.3 and venv-lmcache-0.5.6 are (default: build)")
     group.add_argument("--kv-objects", type=counts, metavar="N,N",
-                       help="objects of 4 MiB and of 256 KiB (default: 256,1024, quick: 64,256); 0: none of that size")
+                       help="objects of 4 MiB and of 256 KiB (default: 256,1024, quick: 32,256); 0: none of that size")
     group.add_argument("--kv-place", dest="kv_places", action="append", choices=("disk", "memory"),
                        help="may be repeated (default: both)")
     group.add_argument("--kv-party", dest="kv_parties", action="append", metavar="NAME",
@@ -106,7 +106,7 @@ def parse_options(arguments):
     if options.list:
         return options
     options.only = options.only or [name for name in PARTS if name not in ON_REQUEST]
-    options.kv_objects = options.kv_objects or ((64, 256) if options.quick else (256, 1024))
+    options.kv_objects = options.kv_objects or ((32, 256) if options.quick else (256, 1024))
     options.kv_places = options.kv_places or ["disk", "memory"]
     options.pairs = options.pairs or (5 if options.quick else 7)
     options.bytes = options.bytes or (1 << 30 if options.quick else 4 << 30)

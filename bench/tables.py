@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints reports of bench/run.py as the tables of docs/benchmarks.md; a run may have been made in pieces.
 
-usage: bench/tables.py REPORT.json...
+usage: bench/tables.py [--aims] REPORT.json...
 
-Rows with an aim come first in their part. Exit status: 0, or 2 for usage."""
+Rows with an aim come first in their part; --aims leaves out the others. Exit status: 0, or 2 for usage."""
 
 import json
 import sys
@@ -35,13 +35,15 @@ def line_of(row):
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    aims_only = sys.argv[1:2] == ["--aims"]
+    paths = sys.argv[1 + aims_only:]
+    if not paths or paths[0].startswith("-"):
         print(__doc__.split("\n\n")[1], file=sys.stderr)
         return 2
     rows = []
-    for path in sys.argv[1:]:
+    for path in paths:
         with open(path, encoding="utf-8") as file:
-            rows += json.load(file)["rows"]
+            rows += [row for row in json.load(file)["rows"] if row["aim"] is not None or not aims_only]
     parts = list(dict.fromkeys(row["part"] for row in rows))
     for part in parts:
         own = sorted((row for row in rows if row["part"] == part), key=lambda row: row["aim"] is None)

@@ -193,7 +193,7 @@ def close_while_stopped(line, address):
         made["LocalCPUBackend"].close()
         backend.close()
         backend.close()
-        assert backend.batched_get_blocking(WANTED[:2]) == [None] * 2 and not backend.contains(WANTED[0])
+        assert backend.get_each(WANTED[:2]) == [None] * 2 and not backend.contains(WANTED[0])
         line.say("closed")
 
 

@@ -6,7 +6,9 @@ import asyncio
 import threading
 
 import lmc
+from lmcache.v1.cache_engine import LMCacheEngine
 import pytest
+import torch
 from plugin_support import counters, plugin_config, plugin_store
 
 pytestmark = pytest.mark.lmcache("0.4.3", "0.5.6")
@@ -69,7 +71,7 @@ def each_put(line, address):
         assert put(store, wanted) == [(1, 1)] * 4  # what is there already is written again
         assert put(store, [wanted[0], wanted[1], wanted[0]])[:2] == [(1, 1)] * 2  # a key twice is put once
         assert counters(store)["puts_skipped"] == 1
-        objs = store.backend.batched_get_blocking(wanted + lmc.keys([77]))
+        objs = store.backend.get_each(wanted + lmc.keys([77]))
         assert [obj and obj.get_ref_count() for obj in objs] == [1] * 4 + [None]
         for obj in objs[:4]:
             obj.ref_count_down()
@@ -285,7 +287,7 @@ def scheduler(line, address):
         backend = backends["bluecache"]
         assert backend.wait_usable(30) and backend.get_allocator_backend() is None
         assert backend.batched_contains(lmc.keys(range(4))) == 3
-        assert backend.batched_get_blocking(lmc.keys(range(4))) == [None] * 4
+        assert backend.get_each(lmc.keys(range(4))) == [None] * 4
 
 
 def put_three(line, address):
@@ -296,3 +298,48 @@ def put_three(line, address):
 def test_the_schedulers_process_looks_up(agent, run_plain):
     run_plain(put_three, agent.address)
     run_plain(scheduler, agent.address)
+
+
+
+class EngineWith:
+    """LMCache's engine as far as its retrieve decides what was loaded. blocks: what each backend is asked for."""
+
+    def __init__(self, backend, blocks):
+        self.storage_manager = self.token_database = self
+        self.lookup_pins, self.remove_after_retrieve = {}, False
+        self._backend, self._blocks = backend, blocks
+
+    def process_tokens(self, **_):
+        return [(start, end, key) for blocks in self._blocks.values() for key, start, end in blocks]
+
+    def get_block_mapping(self, _):
+        return self._blocks
+
+    def batched_get(self, keys, location):
+        return self._backend.batched_get_blocking(keys) or [None] * len(keys)
+
+    def retrieve(self):
+        """The keys that it loads, and those that it says it loaded."""
+        mask = torch.zeros(lmc.CHUNK * 5, dtype=torch.bool)
+        loaded, _ = LMCacheEngine._process_tokens_internal(self, [], None, mask)
+        for _, obj, _, _ in loaded:
+            assert obj.get_ref_count() == 1
+            obj.ref_count_down()
+        return [chunk[0] for chunk in loaded], [
+            key for blocks in self._blocks.values() for key, start, end in blocks if bool(mask[start:end].all())]
+
+
+def load_around_a_miss(line, address):
+    with plugin_store(address) as store:
+        wanted = lmc.keys(range(5))
+        put(store, wanted[:2] + wanted[3:])
+        chunks = [(key, lmc.CHUNK * index, lmc.CHUNK * (index + 1)) for index, key in enumerate(wanted)]
+        for blocks in ({"bluecache": chunks}, {"another": chunks[:2], "bluecache": chunks[2:]}):
+            loaded, told = EngineWith(store.backend, blocks).retrieve()
+            assert loaded == told == wanted[:2]
+
+
+def test_engine_says_that_it_loaded_what_it_loaded(agent, run_plain):
+    """An object that was evicted after the look-up must not spoil the one before it: LMCache 0.4.3 drops that as well,
+    and computes as if it were there, when it gets a None."""
+    run_plain(load_around_a_miss, agent.address)

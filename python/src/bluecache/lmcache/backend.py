@@ -162,10 +162,15 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
 
     def get_blocking(self, key: Any) -> Any:
         """The memory object, with a reference of the caller's; None: a miss. At most timeout_ms."""
-        return self.batched_get_blocking([key])[0]
+        return self.get_each([key])[0]
 
     def batched_get_blocking(self, keys: list[Any]) -> list[Any]:
-        """One per key, None for a miss. One request to each agent that is asked; at most timeout_ms in all."""
+        """One per key, None for a miss; with LMCache 0.4.3 those before the first miss alone (see compat.answer). One
+        request to each agent that is asked; at most timeout_ms in all."""
+        return compat.answer(self.get_each(keys))
+
+    def get_each(self, keys: list[Any]) -> list[Any]:
+        """One per key, None for a miss; the rest as batched_get_blocking, which is made of it."""
         basket = self._basket(keys)
         if basket is None:
             return [None] * len(keys)

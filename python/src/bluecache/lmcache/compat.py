@@ -8,6 +8,7 @@ no version number is compared.
 
 import functools
 import importlib
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -155,6 +156,38 @@ def allocate(backend: Any, layout: Layout) -> Any:
                            busy_loop=False)
     assert obj is None or isinstance(obj, MemoryObj)
     return obj
+
+
+class _Found(list[Any]):
+    """True even when it is empty: LMCache takes a list that is not for "ask the next backend", which ends in a list of
+    None."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+@functools.cache
+def _spoils_what_precedes_a_miss() -> bool:
+    """Older releases (0.4.3) drop the chunk in front of one that cannot be had, count it as loaded all the same, and keep
+    references to those behind it. They do nothing of it when the list of objects ends in front of the miss."""
+    try:
+        from lmcache.v1.cache_engine import LMCacheEngine
+        source = inspect.getsource(LMCacheEngine._process_tokens_internal)
+    except (ImportError, AttributeError, OSError, TypeError):
+        return False
+    return "end < last_failed_block_start" in source
+
+
+def answer(objects: list[Any]) -> list[Any]:
+    """What batched_get_blocking gives to the engine: one object per key, None for a miss; with a release that would
+    compute with wrong KV then, those before the first miss. References to others are given back."""
+    if not _spoils_what_precedes_a_miss() or None not in objects:
+        return objects
+    count = objects.index(None)
+    for obj in objects[count:]:
+        if obj is not None:
+            obj.ref_count_down()
+    return _Found(objects[:count])
 
 
 def is_kv(layout: Layout) -> bool:

@@ -82,8 +82,8 @@ def fill_up(line, room):
 
 def test_a_disk_that_others_fill_is_a_status(disk, make_agent, run_client, start_client):
     agent = make_agent(options=["--capacity", "1G"])
-    run_client(agent.address, push_all, LIVE)
     before = gauges(agent)
+    run_client(agent.address, push_all, LIVE)
     child = start_client(agent.address, fill_up, 16 * MIB)
     others = agent.root / "somebody-elses"
     fill_all_but(others, 2 * MIB)
@@ -115,8 +115,8 @@ def turn_read_only(disk):
 
 def test_a_disk_that_turns_read_only_serves_what_it_has(disk, make_agent, run_client):
     agent = make_agent()
-    run_client(agent.address, push_all, LIVE)
     before = gauges(agent)
+    run_client(agent.address, push_all, LIVE)
     turn_read_only(disk)
     statuses = run_client(agent.address, push_statuses, {"new/%d" % i: b"x" * 100000 for i in range(3)})
     assert set(statuses) == {IO_ERROR}
@@ -138,8 +138,8 @@ def test_a_disk_whose_blocks_are_gone_gives_misses_and_errors(disk, make_agent, 
     """The file behind the loop device is cut short: reads and writes beyond its end are I/O errors."""
     agent = make_agent()
     objects = {"gone/%d" % i: pattern(70 + i, 2 * MIB) for i in range(12)}
-    run_client(agent.address, push_all, objects)
     before = gauges(agent)
+    run_client(agent.address, push_all, objects)
     subprocess.run(["sync", "-f", str(agent.root)], check=True)
     os.truncate(disk.image, 4 * MIB)
     answers = run_client(agent.address, pull_statuses, objects)
@@ -282,8 +282,8 @@ def test_a_second_agent_on_a_root_is_refused(make_agent, run_client):
 
 def test_a_root_that_vanishes_is_misses_and_errors(make_agent, run_client):
     agent = make_agent(workers=2)
-    run_client(agent.address, push_all, LIVE)
     before = gauges(agent)
+    run_client(agent.address, push_all, LIVE)
     shutil.rmtree(agent.root)
     answers = run_client(agent.address, pull_statuses, LIVE)
     # What is open in the agent is still there, as long as it is.

@@ -258,6 +258,14 @@ def listeners(line, address):
         it.load(keys, objects)
         it.adapter.delete(keys[:3])
         assert listener.told == [("stored", 4), ("accessed", 4), ("deleted", 3)]
+        with driver(address) as other:
+            other.adapter.delete(keys[3:])
+        it.adapter.delete(keys)  # the last one was accounted for here, though it is gone; of the others it was told
+        assert listener.told[3:] == [("deleted", 1)]
+        it.adapter.delete(keys)
+        it.adapter.close()
+        it.adapter.delete(keys)
+        assert len(listener.told) == 4
 
 
 def test_listeners_are_told(agent, run_plain):

@@ -214,10 +214,13 @@ class BlueCacheL2Adapter(L2AdapterInterface):  # type: ignore[misc]
     # ---- the rest --------------------------------------------------------------------------------
 
     def delete(self, keys: list[Any]) -> None:
-        """At every agent. Blocks, at most lookup_timeout_ms."""
-        self._transfer.remove([self._names.of(key) for key in keys])
+        """At every agent. Blocks, at most lookup_timeout_ms. Listeners are told of those that an agent had, and of those
+        that were stored here and are gone by now; not of others. After close: nothing happens."""
+        if self._closed:
+            return
+        removed = self._transfer.remove([self._names.of(key) for key in keys])
         with self._lock:
-            pairs = [(key, self._sizes.pop(key, 0)) for key in keys]
+            pairs = [(key, self._sizes.pop(key, 0)) for key, had in zip(keys, removed) if had or key in self._sizes]
         self._notify(self._notify_keys_deleted, pairs)
 
     def report_status(self) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def same(restored: dict[str, Any], first: dict[str, Any]) -> bool:
 
 def recomputed(restored: dict[str, Any]) -> str:
     missing = restored["cached"] - restored["used"]
-    return "%d of %d tokens were computed again" % (missing, restored["cached"])
+    return "%d of %d tokens were computed again, in whole blocks of the prefill" % (missing, restored["cached"])
 
 
 def play_plain(stage: Stage, first: dict[str, Any]) -> Outcome:

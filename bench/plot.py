@@ -6,8 +6,9 @@ usage: bench/plot.py REPORT.json FIGURE.svg
 
 Needs matplotlib (scripts/setup.sh --bench). Exit status: 0 drawn, 1 the report has no series, 2 usage."""
 
-import json
 import sys
+
+import figures
 
 KIB, MIB = 1 << 10, 1 << 20
 # Name in the report -> colour (they differ in lightness too), marker, line.
@@ -71,19 +72,15 @@ def draw(report, path):
                 "%d processors, one run" % (report["settings"]["pairs"], report["machine"]["cores"]),
                 ha="center", fontsize=8, color="#555555")
     figure.subplots_adjust(left=0.07, right=0.985, top=0.82, bottom=0.22, wspace=0.06)
-    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+    figures.save(figure, path)
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
-        print(__doc__.split("\n\n")[1], file=sys.stderr)
-        return 2
-    with open(sys.argv[1], encoding="utf-8") as file:
-        report = json.load(file)
+    (report,), path = figures.arguments(__doc__)
     if not report.get("series"):
         print("%s has no series: run bench/run.py with the part sizes" % sys.argv[1], file=sys.stderr)
         return 1
-    draw(report, sys.argv[2])
+    draw(report, path)
     return 0
 
 

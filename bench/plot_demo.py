@@ -6,9 +6,10 @@ usage: bench/plot_demo.py DEMO.json FIGURE.svg
 
 Needs matplotlib (scripts/setup.sh --bench). Exit status: 0 drawn, 1 the report has no lengths, 2 usage."""
 
-import json
 import statistics
 import sys
+
+import figures
 
 PREFILL = ("#c0392b", "s", "-", "prefill: the model computes keys and values")
 RESTORE = ("#0b3d91", "o", "-", "restore: LMCache brings them back from the agent's store")
@@ -64,19 +65,15 @@ def draw(report, path):
                     len(points[0]["restore_s"]), model["lmcache"], report["backend"], report["machine"]["cores"]),
                 ha="center", fontsize=7.5, color="#555555")
     figure.subplots_adjust(left=0.115, right=0.975, top=0.92, bottom=0.2)
-    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None, dpi=130)
+    figures.save(figure, path, dpi=130)
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
-        print(__doc__.split("\n\n")[1], file=sys.stderr)
-        return 2
-    with open(sys.argv[1], encoding="utf-8") as file:
-        report = json.load(file)
+    (report,), path = figures.arguments(__doc__)
     if not report.get("lengths"):
         print("%s has no lengths: run examples/lmcache/demo.py with --lengths" % sys.argv[1], file=sys.stderr)
         return 1
-    draw(report, sys.argv[2])
+    draw(report, path)
     return 0
 
 

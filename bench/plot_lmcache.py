@@ -6,10 +6,11 @@ usage: bench/plot_lmcache.py REPORT.json... FIGURE.svg
 
 Needs matplotlib (scripts/setup.sh --bench). Exit status: 0 drawn, 1 the reports have no such rows, 2 usage."""
 
-import json
 import re
 import statistics
 import sys
+
+import figures
 
 ORDER = ("BlueCache, plugin", "BlueCache, patch", "LMCache local_disk", "NIXL POSIX static",
          "NIXL POSIX static, O_DIRECT", "NIXL POSIX dynamic", "NIXL POSIX dynamic, O_DIRECT", "Redis", "Redis, resp")
@@ -81,22 +82,16 @@ def draw(reports, values, counts, path):
                 "own; %d processors" % (min(report["settings"]["pairs"] for report in reports),
                                    reports[0]["machine"]["cores"]), ha="center", fontsize=8, color="#555555")
     figure.subplots_adjust(left=0.135, right=0.985, top=0.88, bottom=0.075, wspace=0.66, hspace=0.28)
-    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+    figures.save(figure, path)
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
-        print(__doc__.split("\n\n")[1], file=sys.stderr)
-        return 2
-    reports = []
-    for path in sys.argv[1:-1]:
-        with open(path, encoding="utf-8") as file:
-            reports.append(json.load(file))
+    reports, path = figures.arguments(__doc__, reports_max=sys.maxsize)
     values, counts = collect([row for report in reports for row in report["rows"]])
     if not values:
         print("no rows of the part lmcache: run bench/run.py --only lmcache", file=sys.stderr)
         return 1
-    draw(reports, values, counts, sys.argv[-1])
+    draw(reports, values, counts, path)
     return 0
 
 

@@ -58,19 +58,19 @@ def make_agent(tmp_path, world, request):
 
 
 @pytest.fixture
-def start_client(tmp_path, world, request):
-    """Starts a function in a client process: function(line, *arguments). Environment variables by keyword."""
+def start_child(tmp_path, world, request):
+    """start_child(kind, function, arguments, environment, *context): function(line, *arguments) in a process of its
+    own, which finds the plugin and the world of this test. kind: what it is called in logs. All are ended."""
     children = []
     numbers = itertools.count(1)
     request.node.bluecache_logs = getattr(request.node, "bluecache_logs", [])
 
-    def start(address, function, *arguments, **environment):
-        name = "client %d" % next(numbers)
+    def start(kind, function, arguments, environment, *context):
+        name = "%s %d" % (kind, next(numbers))
         settings = {"DOCA_EMU_WORLD": world, "NIXL_PLUGIN_DIR": str(BUILD / "nixl-plugin"), "BLUECACHE_LOG": "info",
-                    "BLUECACHE_DPU_ADDR": address, "BLUECACHE_PCI_ADDR": HOST_PCI, "NIXL_LOG_LEVEL": "WARN",
-                    "BLUECACHE_TIMEOUT_MS": "20000"}
+                    "BLUECACHE_PCI_ADDR": HOST_PCI, "NIXL_LOG_LEVEL": "WARN"}
         settings.update(environment)
-        child = Child(function, arguments, settings, tmp_path / (name + ".log"))
+        child = Child(function, arguments, settings, tmp_path / (name + ".log"), *context)
         request.node.bluecache_logs.append((name + "'s log", child.log))
         children.append(child)
         return child
@@ -79,6 +79,17 @@ def start_client(tmp_path, world, request):
     for child in children:
         if child.process.is_alive():
             child.kill()
+
+
+@pytest.fixture
+def start_client(start_child):
+    """Starts a function in a client process: function(line, *arguments). Environment variables by keyword."""
+
+    def start(address, function, *arguments, **environment):
+        return start_child("client", function, arguments,
+                           {"BLUECACHE_DPU_ADDR": address, "BLUECACHE_TIMEOUT_MS": "20000", **environment})
+
+    return start
 
 
 @pytest.fixture

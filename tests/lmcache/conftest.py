@@ -9,7 +9,6 @@ A test says which releases of LMCache it is for, and is skipped with any other:
 
 import importlib.metadata
 import importlib.util
-import itertools
 import multiprocessing
 import os
 import pathlib
@@ -39,10 +38,8 @@ def _load(name, path):
 _integration = _load("integration_conftest", INTEGRATION / "conftest.py")
 world = _integration.world
 make_agent = _integration.make_agent
+start_child = _integration.start_child
 pytest_runtest_makereport = _integration.pytest_runtest_makereport
-BUILD = _integration.BUILD
-HOST_PCI = _integration.HOST_PCI
-Child = _integration.Child
 
 
 def pytest_configure(config):
@@ -101,28 +98,16 @@ def preloaded(patched_lmcache):
 
 
 @pytest.fixture
-def start_process(tmp_path, world, request):
+def start_process(start_child):
     """start_process(context, function, *arguments, **environment): function(line, *arguments) in a process that
     finds the agents of this test. Without dpu_addr it finds none: configurations name their agent."""
-    children = []
-    numbers = itertools.count(1)
-    request.node.bluecache_logs = getattr(request.node, "bluecache_logs", [])
 
     def start(context, function, *arguments, **environment):
-        name = "process %d" % next(numbers)
-        settings = {"DOCA_EMU_WORLD": world, "NIXL_PLUGIN_DIR": str(BUILD / "nixl-plugin"), "BLUECACHE_LOG": "info",
-                    "BLUECACHE_PCI_ADDR": HOST_PCI, "NIXL_LOG_LEVEL": "WARN", "OMP_NUM_THREADS": "1",
-                    "LMCACHE_LOG_LEVEL": "INFO", "LMCACHE_TRACK_USAGE": "false"}
-        settings.update(environment)
-        child = Child(function, arguments, settings, tmp_path / (name + ".log"), context)
-        request.node.bluecache_logs.append((name + "'s log", child.log))
-        children.append(child)
-        return child
+        return start_child("process", function, arguments,
+                           {"OMP_NUM_THREADS": "1", "LMCACHE_LOG_LEVEL": "INFO", "LMCACHE_TRACK_USAGE": "false",
+                            **environment}, context)
 
-    yield start
-    for child in children:
-        if child.process.is_alive():
-            child.kill()
+    return start
 
 
 @pytest.fixture

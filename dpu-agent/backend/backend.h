@@ -105,7 +105,7 @@ typedef void (*bc_put_fn)(struct bc_put_op *op, int result);
 struct bc_put_op {
     struct bc_extent extent;
     uint64_t offset;
-    const uint32_t *crc; /* of the blocks of 64 KiB, read during the call; NULL: not known yet */
+    const uint32_t *crc; /* of the blocks of 64 KiB, valid until done; NULL: not known yet */
     bc_put_fn done;
     void *internal[4];
 };

@@ -405,8 +405,8 @@ static void faulty_put_chunk(struct bc_put *put, struct bc_put_op *outer)
 
     self->leases_open--;
     op->put = put;
-    op->inner.put =
-        (struct bc_put_op){.extent = outer->extent, .offset = outer->offset, .done = put_ended};
+    op->inner.put = (struct bc_put_op){
+        .extent = outer->extent, .offset = outer->offset, .crc = outer->crc, .done = put_ended};
     begin_sure(op);
 }
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "base/log.h"
 #include "testlib/faulty_files.h"
+#include "testlib/quiet_log.h"
 
 enum { KEYS = 6 };
 
@@ -59,13 +59,6 @@ static struct bc_files *wrap(void *arg, uint32_t worker, struct bc_loop *loop,
         bc_faults_add(&history->files.faults, history->rule);
     }
     return &history->files.files;
-}
-
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
 }
 
 static uint32_t open_descriptors(void)
@@ -500,6 +493,6 @@ int main(void)
         cmocka_unit_test(killed_at_any_operation_it_starts_clean),
     };
 
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     return cmocka_run_group_tests(tests, make_bed, destroy_bed);
 }

@@ -10,7 +10,7 @@
 
 #include "backend/posix_format.h"
 #include "base/crc32c.h"
-#include "base/log.h"
+#include "testlib/quiet_log.h"
 
 #define IMAGE_LEN 8192u
 
@@ -111,19 +111,12 @@ static void files_of_before_there_were_groups_are_read(void **state)
     bed_end(&bed);
 }
 
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_of_before_there_were_groups_are_read),
     };
 
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
-#include "base/log.h"
 #include "testlib/power_files.h"
+#include "testlib/quiet_log.h"
 
 enum {
     KEYS = 12,
@@ -557,13 +557,6 @@ static void power_may_fail_at_any_moment(void **state)
     }
 }
 
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,6 +567,6 @@ int main(void)
     if (access("/dev/shm", W_OK) == 0) {
         (void)setenv("TMPDIR", "/dev/shm", 0);
     }
-    bc_log_set_sink(no_log, NULL); /* torn objects are what is asked for here */
+    bc_log_set_sink(bc_quiet_log, NULL); /* torn objects are what is asked for here */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "backend/posix_format.h"
-#include "base/log.h"
+#include "testlib/quiet_log.h"
 
 static struct bed_options posix_options(uint32_t workers)
 {
@@ -542,13 +542,6 @@ static void a_file_read_as_soon_as_it_is_published_goes_when_removed(void **stat
     bed_end(&bed);
 }
 
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +563,6 @@ int main(void)
         cmocka_unit_test(a_file_read_as_soon_as_it_is_published_goes_when_removed),
     };
 
-    bc_log_set_sink(no_log, NULL); /* errors are what is asked for here */
+    bc_log_set_sink(bc_quiet_log, NULL); /* errors are what is asked for here */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

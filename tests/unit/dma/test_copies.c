@@ -7,17 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/log.h"
+#include "testlib/quiet_log.h"
 
 #define MIB        ((size_t)1 << 20)
 #define REGION_LEN (4 * MIB)
-
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
 
 static void device_is_found_by_its_address(void **state)
 {
@@ -32,7 +25,7 @@ static void device_is_found_by_its_address(void **state)
     assert_int_equal(bc_dma_device_open("03:00.0", &device), 0);
     bc_dma_device_close(device);
     bc_dma_device_close(NULL);
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     assert_int_equal(bc_dma_device_open("0000:99:00.0", &device), -ENODEV);
     assert_int_equal(bc_dma_device_open("not an address", &device), -ENODEV);
     assert_int_equal(bc_dma_device_open("0000:ba:00.0", &device), -EOPNOTSUPP); /* the host's */
@@ -211,7 +204,7 @@ static void import_checks_descriptor_and_length(void **state)
     (void)state;
     exporter_start(&exporter, MIB, true);
     bed_create(&bed, 1);
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     memset(garbage, 0xa5, sizeof(garbage));
     assert_int_equal(bc_dma_import(bed.dma, garbage, sizeof(garbage), MIB, &import), -EINVAL);
     assert_int_equal(bc_dma_import(bed.dma, garbage, 0, MIB, &import), -EINVAL);

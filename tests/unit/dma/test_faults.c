@@ -10,7 +10,7 @@
 
 #include <doca_emu.h>
 
-#include "base/log.h"
+#include "testlib/quiet_log.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -18,17 +18,10 @@ static struct exporter exporter;
 static struct bed bed;
 static struct bc_dma_import *import;
 
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
-
 static int setup(void **state)
 {
     (void)state;
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     exporter_start(&exporter, 4 * MIB, true);
     exporter_fill(&exporter, 1);
     bed_create(&bed, 4);

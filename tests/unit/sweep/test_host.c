@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "check.h"
 #include "fake_doca.h"
 #include "fixture.h"
 #include "testlib/faulty_transport.h"
+#include "testlib/quiet_log.h"
 
 #define SAMPLE       16u
 #define SHORT_MS     UINT64_C(400) /* the client's patience where an answer may never come */
@@ -266,13 +266,6 @@ static void any_attempt_to_connect_may_go_wrong(void **state)
     sweep(CONNECT);
 }
 
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,7 +275,7 @@ int main(void)
     };
     int failed;
 
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     buffer = map_pages(BUFFER_PAGES);
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     unmap_pages(buffer, BUFFER_PAGES);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "testlib/pair.h"
+#include "testlib/quiet_log.h"
 
 #define POOL_LEN     (6u << 20)
 #define CACHE_LEN    (9u << 19)
@@ -26,13 +26,6 @@ const char *const world_twin_names[TWIN_COUNT] = {
 };
 
 /* ---- making and taking down ----------------------------------------------------------------- */
-
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
 
 static void set_limits(struct world *world)
 {
@@ -151,7 +144,7 @@ void world_open(struct world *world, const char *backend, uint32_t workers, cons
     world->type = bc_backend_find(backend);
     (void)snprintf(world->root, sizeof(world->root), "%s", root);
     set_limits(world);
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     bc_clock_virtual_init(&world->time, BC_NS_PER_S);
     bc_faulty_clock_init(&world->clock, &world->time, seed);
     bc_faulty_transport_init(&world->transport, bc_transport_pair(), seed);

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "testlib/faulty_backend.h"
+#include "testlib/quiet_log.h"
 
 #define TURNS_MAX  1000u
 #define OBJECT_LEN (192u << 10) /* three blocks */
@@ -92,13 +92,6 @@ static void rule(enum bc_faulty_backend_kind kind, enum bc_fault_action action, 
             .kinds = 1u << kind, .first = 1, .action = action, .error = error, .amount = amount});
 }
 
-static void no_log(void *arg, enum bc_log_level level, const char *line)
-{
-    (void)arg;
-    (void)level;
-    (void)line;
-}
-
 static int setup(void **state)
 {
     struct bc_loop_options options = {.name = "test", .clock = &time_now};
@@ -107,7 +100,7 @@ static int setup(void **state)
     struct bc_backend *real;
 
     (void)state;
-    bc_log_set_sink(no_log, NULL);
+    bc_log_set_sink(bc_quiet_log, NULL);
     bc_clock_virtual_init(&time_now, 0);
     assert_int_equal(bc_loop_create(&options, &loop), 0);
     assert_int_equal(bc_staging_create(&pool, NULL, &staging), 0);

@@ -3,14 +3,11 @@
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import tempfile
-import time
 
 from parts import CHECK_RING, MIB
-from programs import START_SECONDS, Failure, end_process
+from peer_server import PeerServer
+from programs import Failure
 
 USER = "nobody"      # when root starts it: it refuses to run as root
 ITEM_MAX = "32m"     # of 16 MiB and a header
@@ -19,48 +16,26 @@ ROUNDS_KEPT = 2      # as many rounds of items as it has memory for
 BASE_MIB = 128       # and what its own structures and the loss in slabs take
 
 
-class Server:
-    """memcached on a socket in a folder of its own. A context."""
+class Server(PeerServer):
+    """memcached with memory for the rounds of round_len bytes that are kept. A context."""
+
+    name = "memcached"
 
     def __init__(self, bench, round_len):
-        self.folder = tempfile.mkdtemp(prefix="bench-memcached-")  # a short path, that USER can reach
-        self.path = os.path.join(self.folder, "socket")
-        memory = ROUNDS_KEPT * round_len // MIB + BASE_MIB
-        command = ["memcached", "-s", self.path, "-I", ITEM_MAX, "-m", str(memory), "-t", str(THREADS)]
+        self._memory = ROUNDS_KEPT * round_len // MIB + BASE_MIB
+        super().__init__(bench.log("memcached"))
+
+    def arguments(self):
+        as_user = []
         if os.geteuid() == 0:
             shutil.chown(self.folder, USER)
-            command += ["-u", USER]
-        with open(bench.log("memcached"), "ab") as file:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
+            as_user = ["-u", USER]
+        return ["-s", self.path, "-I", ITEM_MAX, "-m", str(self._memory), "-t", str(THREADS), *as_user]
 
-    def _wait(self):
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            with socket.socket(socket.AF_UNIX) as probe:
-                try:
-                    probe.connect(self.path)
-                    return
-                except OSError as error:
-                    last = error
-            if self.process.poll() is not None:
-                raise Failure("memcached did not start")
-            time.sleep(0.01)
-        raise Failure("memcached does not listen after %d s: %s" % (START_SECONDS, last))
-
-    def close(self):
-        end_process(self.process, signal.SIGTERM)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(self.path)
+        return True
 
 
 def start(bench, stack, part, kind, shape=None):
@@ -69,8 +44,6 @@ def start(bench, stack, part, kind, shape=None):
     one size it takes back slowly, so every shape needs a server of its own."""
     count, size, requests = shape or (64, MIB, bench.settings.ring // (64 * MIB))
     try:
-        if shutil.which("memcached") is None:
-            raise Failure("memcached is not installed; scripts/setup.sh --bench installs it")
         server = stack.enter_context(Server(bench, count * size * requests))
         address = "socket=" + server.path
         client = stack.enter_context(bench.program("memcached_peer", address, "memory=" + kind,

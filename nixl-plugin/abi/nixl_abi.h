@@ -305,7 +305,9 @@ static_assert(sizeof(nixlMetaDesc) == 32, "a descriptor and a pointer");
 static_assert(sizeof(nixl_meta_dlist_t) == 40, "vtable, type, vector");
 static_assert(sizeof(nixlBackendInitParams) == 96, "as the core fills it");
 static_assert(sizeof(nixlBackendOptionalArgs) == 72, "two strings and a flag");
-static_assert(sizeof(nixlBackendEngine) == 208, "the part of an engine that the core reads");
+// A mutex has 40 bytes on x86-64 and 48 on 64-bit ARM.
+static_assert(sizeof(nixlBackendEngine) == 168 + sizeof(std::mutex),
+              "the part of an engine that the core reads");
 static_assert(sizeof(nixlBackendPlugin) == 56, "seven fields");
 #endif
 

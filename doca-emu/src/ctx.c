@@ -10,6 +10,7 @@ void emu_ctx_init(struct doca_ctx *ctx, const struct emu_ctx_ops *ops)
     memset(ctx, 0, sizeof(*ctx));
     ctx->ops = ops;
     ctx->state = DOCA_CTX_STATE_IDLE;
+    ctx->wait_fd = -1;
     atomic_init(&ctx->flushing, false);
 }
 
@@ -19,7 +20,9 @@ doca_error_t emu_ctx_fini(struct doca_ctx *ctx)
         return DOCA_ERROR_IN_USE;
     }
     if (ctx->pe != NULL) {
+        emu_pe_unwatch(ctx);
         ctx->pe->num_events -= ctx->num_events;
+        ctx->pe->num_polled -= (ctx->ops->progress != NULL);
         struct doca_ctx **link = &ctx->pe->contexts;
         while (*link != ctx) {
             link = &(*link)->next;
@@ -60,17 +63,21 @@ void emu_ctx_report_event(struct doca_ctx *ctx)
 
 bool emu_ctx_can_idle(const struct doca_ctx *ctx)
 {
-    return ctx->state == DOCA_CTX_STATE_STOPPING && ctx->in_flight == 0 && ctx->allocated == 0;
+    return ctx->state == DOCA_CTX_STATE_STOPPING && ctx->in_flight == 0 && ctx->allocated == 0 &&
+           (ctx->ops->can_idle == NULL || ctx->ops->can_idle(ctx));
 }
 
 void emu_ctx_begin_stop(struct doca_ctx *ctx)
 {
-    if (ctx->state != DOCA_CTX_STATE_RUNNING) {
+    if (ctx->state != DOCA_CTX_STATE_RUNNING && ctx->state != DOCA_CTX_STATE_STARTING) {
         return;
     }
     emu_ctx_set_state(ctx, DOCA_CTX_STATE_STOPPING);
     atomic_store(&ctx->flushing, true);
     doca_ctx_flush_tasks(ctx);
+    if (ctx->ops->stop != NULL) {
+        ctx->ops->stop(ctx);
+    }
     emu_task_list_join(&ctx->pe->ready, &ctx->held);
     emu_pe_kick(ctx->pe);
 }
@@ -88,8 +95,9 @@ doca_error_t doca_ctx_start(struct doca_ctx *ctx)
     }
     atomic_store(&ctx->flushing, false);
     doca_error_t result = ctx->ops->start(ctx);
-    if (result == DOCA_SUCCESS) {
-        emu_ctx_set_state(ctx, DOCA_CTX_STATE_RUNNING);
+    if (result == DOCA_SUCCESS || result == DOCA_ERROR_IN_PROGRESS) {
+        emu_ctx_set_state(ctx, result == DOCA_SUCCESS ? DOCA_CTX_STATE_RUNNING
+                                                      : DOCA_CTX_STATE_STARTING);
         emu_pe_kick(ctx->pe);
     }
     return result;

@@ -3,7 +3,11 @@
  *
  *   IDLE --start--> RUNNING --stop--> IDLE                          nothing allocated or in flight
  *                   RUNNING --stop, fatal error--> STOPPING --progress--> IDLE
- * STOPPING reaches IDLE inside of doca_pe_progress(), once no task is in flight and all are freed.
+ *   IDLE --start--> STARTING --progress--> RUNNING or IDLE           a library that needs a peer
+ * STOPPING reaches IDLE inside of doca_pe_progress(), once no task is in flight, all are freed and
+ * the library has nothing left either.
+ * A library whose events are not completions of an engine's threads is polled: by every progress
+ * call, and for notification by a descriptor of its own (wait_fd).
  *
  * Thread: the one that progresses the engine; `flushing` alone is read by engine threads. A
  * submitted task belongs to the engine until it was handed to emu_pe_complete(). */
@@ -41,10 +45,11 @@ struct emu_task_list {
     struct doca_task *last;
 };
 
-/* What a library adds to a context. */
+/* What a library adds to a context. Those of the second group may be NULL. */
 struct emu_ctx_ops {
+    /* IN_PROGRESS: STARTING, until `progress` changes the state. */
     doca_error_t (*start)(struct doca_ctx *ctx);
-    /* Takes a chain of tasks (by next); each goes to emu_pe_complete() once. */
+    /* Takes a chain of tasks (by next); each goes to emu_pe_complete() or emu_pe_report() once. */
     void (*submit)(struct doca_ctx *ctx, struct emu_task_list tasks);
     /* Whether the task's arguments would be accepted by a device. */
     bool (*valid)(const struct doca_task *task);
@@ -52,6 +57,20 @@ struct emu_ctx_ops {
     void (*complete)(struct doca_task *task);
     /* Back to the pool. */
     void (*free_task)(struct doca_task *task);
+
+    /* Whether a submit is taken, instead of the fault that other libraries share. */
+    doca_error_t (*admit)(const struct doca_task *task);
+    /* STOPPING has begun; nothing is reported from here. */
+    void (*stop)(struct doca_ctx *ctx);
+    /* Nothing of the library keeps the context from IDLE. */
+    bool (*can_idle)(const struct doca_ctx *ctx);
+    /* Reports at most one event; true when something was done. In every state but IDLE. The context
+     * may be gone afterwards. */
+    bool (*progress)(struct doca_ctx *ctx);
+    /* `progress` would do something, as far as can be told without wait_fd. */
+    bool (*pending)(const struct doca_ctx *ctx);
+    /* From now on (or no longer) wait_fd becomes readable with whatever becomes pending. */
+    void (*arm)(struct doca_ctx *ctx, bool armed);
 };
 
 struct emu_ctx_event {
@@ -74,6 +93,8 @@ struct doca_ctx {
     struct emu_task_list held;  /* completed, report waits for a later task's */
     struct emu_ctx_event events[EMU_CTX_EVENTS_MAX]; /* state changes not yet reported */
     unsigned num_events;
+    int wait_fd;  /* of a library that is polled, else -1 */
+    bool watched; /* wait_fd is part of the notification handle */
 };
 
 static inline void emu_task_list_add(struct emu_task_list *list, struct doca_task *task)
@@ -123,13 +144,13 @@ EMU_INTERNAL doca_error_t emu_ctx_fini(struct doca_ctx *ctx);
 EMU_INTERNAL void emu_task_init(struct doca_task *task, struct doca_ctx *ctx,
                                 union doca_data user_data);
 
-/* --- between ctx.c and pe.c ------------------------------------------------------------------- */
+/* --- between ctx.c, pe.c and libraries that are polled ---------------------------------------- */
 
-/* RUNNING to STOPPING: what was not started comes back with errors. */
-void emu_ctx_begin_stop(struct doca_ctx *ctx);
+/* RUNNING or STARTING to STOPPING: what was not started comes back with errors. */
+EMU_INTERNAL void emu_ctx_begin_stop(struct doca_ctx *ctx);
 /* STOPPING, and nothing holds it there any more. */
 bool emu_ctx_can_idle(const struct doca_ctx *ctx);
-void emu_ctx_set_state(struct doca_ctx *ctx, enum doca_ctx_states next);
+EMU_INTERNAL void emu_ctx_set_state(struct doca_ctx *ctx, enum doca_ctx_states next);
 /* Reports the oldest state change. The context may be gone afterwards. */
 void emu_ctx_report_event(struct doca_ctx *ctx);
 

@@ -5,8 +5,19 @@
 #include "faults.h"
 
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+static void close_fds(const struct doca_pe *pe)
+{
+    if (pe->handle >= 0) {
+        close(pe->handle);
+    }
+    if (pe->event_fd >= 0) {
+        close(pe->event_fd);
+    }
+}
 
 doca_error_t doca_pe_create(struct doca_pe **pe)
 {
@@ -17,8 +28,12 @@ doca_error_t doca_pe_create(struct doca_pe **pe)
     if (fresh == NULL) {
         return DOCA_ERROR_NO_MEMORY;
     }
+    struct epoll_event readable = {.events = EPOLLIN};
     fresh->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fresh->event_fd < 0) {
+    fresh->handle = epoll_create1(EPOLL_CLOEXEC);
+    if (fresh->event_fd < 0 || fresh->handle < 0 ||
+        epoll_ctl(fresh->handle, EPOLL_CTL_ADD, fresh->event_fd, &readable) != 0) {
+        close_fds(fresh);
         free(fresh);
         return DOCA_ERROR_NO_MEMORY;
     }
@@ -35,7 +50,7 @@ doca_error_t doca_pe_destroy(struct doca_pe *pe)
     if (pe->contexts != NULL || atomic_load(&pe->busy)) {
         return DOCA_ERROR_IN_USE; /* busy: this is a callback */
     }
-    close(pe->event_fd);
+    close_fds(pe);
     pthread_mutex_destroy(&pe->lock);
     free(pe);
     return DOCA_SUCCESS;
@@ -86,16 +101,51 @@ static struct doca_ctx *find_ctx_that_can_idle(const struct doca_pe *pe)
     return ctx;
 }
 
+static bool polled_pending(const struct doca_pe *pe)
+{
+    const struct doca_ctx *ctx = pe->num_polled == 0 ? NULL : pe->contexts;
+    while (ctx != NULL && (ctx->ops->pending == NULL || !ctx->ops->pending(ctx))) {
+        ctx = ctx->next;
+    }
+    return ctx != NULL;
+}
+
 static bool pending(const struct doca_pe *pe)
 {
     return pe->ready.first != NULL || pe->taken.first != NULL || atomic_load(&pe->done) != NULL ||
-           pe->num_events != 0 || find_ctx_that_can_idle(pe) != NULL;
+           pe->num_events != 0 || find_ctx_that_can_idle(pe) != NULL || polled_pending(pe);
+}
+
+static void watch(struct doca_ctx *ctx)
+{
+    struct epoll_event readable = {.events = EPOLLIN};
+    ctx->ops->arm(ctx, true);
+    if (!ctx->watched && ctx->wait_fd >= 0) {
+        ctx->watched = epoll_ctl(ctx->pe->handle, EPOLL_CTL_ADD, ctx->wait_fd, &readable) == 0;
+    }
+}
+
+void emu_pe_unwatch(struct doca_ctx *ctx)
+{
+    if (ctx->ops->arm != NULL) {
+        ctx->ops->arm(ctx, false);
+    }
+    if (ctx->watched) {
+        (void)epoll_ctl(ctx->pe->handle, EPOLL_CTL_DEL, ctx->wait_fd, NULL);
+        ctx->watched = false;
+    }
 }
 
 /* A completion that is pushed before the word is set does not see it; we see the completion. */
 static void arm_locked(struct doca_pe *pe)
 {
     atomic_store(&pe->armed, true);
+    for (struct doca_ctx *ctx = pe->num_polled == 0 ? NULL : pe->contexts; ctx != NULL;
+         ctx = ctx->next) {
+        if (ctx->ops->arm != NULL) {
+            watch(ctx);
+        }
+    }
     if (pending(pe)) {
         signal_locked(pe);
     }
@@ -179,12 +229,8 @@ static struct doca_task *next_task(struct doca_pe *pe)
     return task;
 }
 
-static bool progress_task(struct doca_pe *pe)
+void emu_pe_report(struct doca_task *task)
 {
-    struct doca_task *task = next_task(pe);
-    if (task == NULL) {
-        return false;
-    }
     struct doca_ctx *ctx = task->ctx;
     ctx->in_flight--;
     task->state = EMU_TASK_OWNED;
@@ -192,7 +238,54 @@ static bool progress_task(struct doca_pe *pe)
         emu_ctx_begin_stop(ctx);
     }
     ctx->ops->complete(task);
+}
+
+static bool progress_task(struct doca_pe *pe)
+{
+    struct doca_task *task = next_task(pe);
+    if (task == NULL) {
+        return false;
+    }
+    emu_pe_report(task);
     return true;
+}
+
+static struct doca_ctx *next_polled(struct doca_ctx *ctx)
+{
+    while (ctx != NULL && ctx->ops->progress == NULL) {
+        ctx = ctx->next;
+    }
+    return ctx;
+}
+
+/* Asks each polled context once, another one first each time. */
+static bool progress_polled(struct doca_pe *pe)
+{
+    struct doca_ctx *ctx = next_polled(pe->contexts);
+    for (unsigned skip = pe->next_polled % pe->num_polled; skip > 0; skip--) {
+        ctx = next_polled(ctx->next);
+    }
+    pe->next_polled++;
+    for (unsigned asked = 0; asked < pe->num_polled; asked++) {
+        if (ctx->state != DOCA_CTX_STATE_IDLE && ctx->ops->progress(ctx)) {
+            return true;
+        }
+        ctx = next_polled(ctx->next);
+        if (ctx == NULL) {
+            ctx = next_polled(pe->contexts);
+        }
+    }
+    return false;
+}
+
+static bool progress_work(struct doca_pe *pe)
+{
+    if (pe->num_polled == 0) {
+        return progress_task(pe);
+    }
+    pe->poll_first = !pe->poll_first;
+    return pe->poll_first ? progress_polled(pe) || progress_task(pe)
+                          : progress_task(pe) || progress_polled(pe);
 }
 
 static bool progress_state(struct doca_pe *pe)
@@ -233,7 +326,7 @@ uint8_t doca_pe_progress(struct doca_pe *pe)
         emu_misuse("doca_pe_progress() inside of a callback, or by two threads at once");
         return 0;
     }
-    bool handled = progress_state(pe) || progress_task(pe);
+    bool handled = progress_state(pe) || progress_work(pe);
     if (!handled && atomic_load_explicit(&pe->signalled, memory_order_relaxed)) {
         take_signal_back(pe);
     }
@@ -247,18 +340,22 @@ doca_error_t doca_pe_get_notification_handle(const struct doca_pe *pe,
     if (pe == NULL || handle == NULL) {
         return DOCA_ERROR_INVALID_VALUE;
     }
-    *handle = pe->event_fd;
+    *handle = pe->handle;
     return DOCA_SUCCESS;
 }
 
 doca_error_t doca_pe_clear_notification(struct doca_pe *pe, doca_notification_handle_t handle)
 {
-    if (pe == NULL || handle != pe->event_fd) {
+    if (pe == NULL || handle != pe->handle) {
         return DOCA_ERROR_INVALID_VALUE;
     }
     pthread_mutex_lock(&pe->lock);
     unsignal_locked(pe);
     atomic_store(&pe->armed, false);
+    for (struct doca_ctx *ctx = pe->num_polled == 0 ? NULL : pe->contexts; ctx != NULL;
+         ctx = ctx->next) {
+        emu_pe_unwatch(ctx);
+    }
     pthread_mutex_unlock(&pe->lock);
     return DOCA_SUCCESS;
 }
@@ -302,6 +399,7 @@ doca_error_t doca_pe_connect_ctx(struct doca_pe *pe, struct doca_ctx *ctx)
     ctx->pe = pe;
     ctx->next = pe->contexts;
     pe->contexts = ctx;
+    pe->num_polled += (ctx->ops->progress != NULL);
     return DOCA_SUCCESS;
 }
 

@@ -33,7 +33,12 @@ doca_error_t doca_task_submit_ex(struct doca_task *task, uint32_t flags)
     if (ctx->state != DOCA_CTX_STATE_RUNNING) {
         return DOCA_ERROR_BAD_STATE;
     }
-    if (emu_fault_strikes(DOCA_EMU_FAULT_SUBMIT_AGAIN)) {
+    if (ctx->ops->admit != NULL) {
+        doca_error_t result = ctx->ops->admit(task);
+        if (result != DOCA_SUCCESS) {
+            return result;
+        }
+    } else if (emu_fault_strikes(DOCA_EMU_FAULT_SUBMIT_AGAIN)) {
         return DOCA_ERROR_AGAIN;
     }
     task->state = EMU_TASK_SUBMITTED;

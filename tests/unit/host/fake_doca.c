@@ -43,6 +43,8 @@ static struct {
     bool dmabuf;
     bool last_by_dmabuf;
     uint64_t start_limit;
+    const void *refused;
+    size_t last_dmabuf_offset;
     int open_count;
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .devices = 1};
 
@@ -53,6 +55,7 @@ void fake_doca_reset(void)
     fake.hold_destroy = false;
     fake.dmabuf = false;
     fake.start_limit = 0;
+    fake.refused = NULL;
     fake.open_count = 0;
     (void)pthread_mutex_unlock(&fake.lock);
 }
@@ -83,6 +86,23 @@ void fake_doca_dmabuf(bool on)
     (void)pthread_mutex_lock(&fake.lock);
     fake.dmabuf = on;
     (void)pthread_mutex_unlock(&fake.lock);
+}
+
+void fake_doca_refuse_address(const void *addr)
+{
+    (void)pthread_mutex_lock(&fake.lock);
+    fake.refused = addr;
+    (void)pthread_mutex_unlock(&fake.lock);
+}
+
+size_t fake_doca_last_dmabuf_offset(void)
+{
+    size_t offset;
+
+    (void)pthread_mutex_lock(&fake.lock);
+    offset = fake.last_dmabuf_offset;
+    (void)pthread_mutex_unlock(&fake.lock);
+    return offset;
 }
 
 int fake_doca_open_count(void)
@@ -194,8 +214,9 @@ doca_error_t doca_mmap_set_dmabuf_memrange(struct doca_mmap *mmap, int dmabuf_fd
 
     (void)pthread_mutex_lock(&fake.lock);
     works = fake.dmabuf;
+    fake.last_dmabuf_offset = dmabuf_offset;
     (void)pthread_mutex_unlock(&fake.lock);
-    if (!works || dmabuf_fd < 0 || dmabuf_offset != 0) {
+    if (!works || dmabuf_fd < 0) {
         return DOCA_ERROR_NOT_SUPPORTED;
     }
     mmap->by_dmabuf = true;
@@ -216,6 +237,9 @@ doca_error_t doca_mmap_start(struct doca_mmap *mmap)
     (void)pthread_mutex_lock(&fake.lock);
     if (fake.start_limit != 0 && mmap->descriptor.len > fake.start_limit) {
         result = DOCA_ERROR_INVALID_VALUE;
+    } else if (!mmap->by_dmabuf && fake.refused != NULL &&
+               mmap->descriptor.base == (uint64_t)(uintptr_t)fake.refused) {
+        result = DOCA_ERROR_DRIVER;
     } else {
         mmap->started = true;
     }

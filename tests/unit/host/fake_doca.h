@@ -6,6 +6,7 @@
 #define BC_TEST_HOST_FAKE_DOCA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/compiler.h"
 
@@ -27,12 +28,15 @@ void fake_doca_devices(uint32_t count);
 void fake_doca_hold_destroy(bool on);
 /* doca_mmap_start of ranges longer than this fails; 0: none. */
 void fake_doca_start_limit(uint64_t len);
+/* doca_mmap_start of a range that begins here, given by its address, fails; NULL: none. */
+void fake_doca_refuse_address(const void *addr);
 /* set_dmabuf_memrange works. */
 void fake_doca_dmabuf(bool on);
 /* Windows open now. */
 int fake_doca_open_count(void);
 /* How the last mmap got its range: by dma-buf? */
 bool fake_doca_last_by_dmabuf(void);
+size_t fake_doca_last_dmabuf_offset(void);
 
 BC_EXTERN_C_END
 

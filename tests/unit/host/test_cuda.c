@@ -1,42 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_cuda.c - GPU memory by way of a stand-in for libcuda (fake_cuda.c), found as the real one
- * is. */
+/* test_cuda.c - how GPU memory is exported: by dma-buf, else by its address. libcuda is a stand-in
+ * (fake_cuda.h), found as the real one is. What is copied by way of host memory: test_bounce.c. */
 #include "fake_doca.h"
+#include "fake_gpu.h"
 #include "fixture.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-static struct {
-    void *(*alloc)(size_t len, int device);
-    void (*free)(void *addr);
-    void (*dmabuf)(int supported);
-    unsigned int (*sync_memops)(const void *addr);
-    int (*contexts)(void);
-} gpu;
-
-static int find_gpu(void **state)
-{
-    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-
-    (void)state;
-    assert_non_null(library);
-    *(void **)&gpu.alloc = dlsym(library, "fake_cuda_alloc");
-    *(void **)&gpu.free = dlsym(library, "fake_cuda_free");
-    *(void **)&gpu.dmabuf = dlsym(library, "fake_cuda_dmabuf");
-    *(void **)&gpu.sync_memops = dlsym(library, "fake_cuda_sync_memops");
-    *(void **)&gpu.contexts = dlsym(library, "fake_cuda_contexts");
-    assert_non_null(*(void **)&gpu.contexts);
-    return 0;
-}
+#include "base/log.h"
 
 static int start(void **state)
 {
     (void)state;
     fake_doca_reset();
-    gpu.dmabuf(1);
+    gpu.reset();
+    assert_int_equal(setenv("BLUECACHE_BOUNCE_BYTES", "0", 1), 0);
     start_agent(NULL);
     open_client(0);
     return 0;
@@ -50,14 +32,6 @@ static int open_fds(void)
         count += fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
     }
     return count;
-}
-
-static struct bc_memory *register_gpu(void *addr, size_t len, uint32_t device)
-{
-    struct bc_memory *memory = NULL;
-
-    assert_int_equal(bc_memory_register(client, addr, len, BC_MEMORY_CUDA, device, &memory), 0);
-    return memory;
 }
 
 static void blocks_of_one_allocation_share_one_export(void **state)
@@ -91,19 +65,52 @@ static void blocks_of_one_allocation_share_one_export(void **state)
 static void without_dmabuf_the_plain_address_is_tried(void **state)
 {
     uint8_t *addr = gpu.alloc(PAGES(4), 1);
-    struct bc_memory *memory;
     int fds = open_fds();
 
     (void)state;
-    fake_doca_dmabuf(false); /* DOCA refuses the descriptor */
-    memory = register_gpu(addr, PAGES(4), 1);
-    assert_false(fake_doca_last_by_dmabuf());
-    assert_int_equal(open_fds(), fds);
-    assert_int_equal(bc_memory_unregister(client, memory), 0);
+    for (int i = 0; i < 4; i++) {
+        struct bc_memory *memory;
+
+        gpu.reset();
+        fake_doca_dmabuf(i != 0); /* DOCA refuses the descriptor */
+        gpu.dmabuf(i == 1 ? 0 : i == 2 ? -1 : 1);
+        gpu.refuse_handles(i == 3);
+        memory = register_gpu(addr, PAGES(4), 1);
+        assert_false(fake_doca_last_by_dmabuf());
+        assert_int_equal(open_fds(), fds);
+        assert_int_equal(bc_memory_unregister(client, memory), 0);
+    }
+    gpu.free(addr);
+}
+
+static void a_dmabuf_is_of_whole_pages(void **state)
+{
+    uint8_t *addr = gpu.alloc_at(5000, 0, 512);
+    struct bc_memory *memory;
+
+    (void)state;
     fake_doca_dmabuf(true);
-    gpu.dmabuf(0); /* the driver has none */
-    memory = register_gpu(addr, PAGES(4), 1);
-    assert_false(fake_doca_last_by_dmabuf());
+    memory = register_gpu(addr, 5000, 0);
+    assert_true(fake_doca_last_by_dmabuf());
+    assert_int_equal(fake_doca_last_dmabuf_offset(), 512);
+    assert_int_equal(trace_count("open 5000"), 1);
+    assert_int_equal(bc_memory_unregister(client, memory), 0);
+    gpu.free(addr);
+}
+
+static void a_gpu_not_made_for_it_is_not_exported_by_address(void **state)
+{
+    uint8_t *addr = gpu.alloc(PAGES(4), 0);
+    struct bc_memory *memory = NULL;
+
+    (void)state;
+    gpu.dmabuf(0);
+    gpu.peer(0);
+    assert_int_equal(bc_memory_register(client, addr, PAGES(4), BC_MEMORY_CUDA, 0, &memory),
+                     -ENOTSUP);
+    assert_int_equal(trace_count("open"), 0);
+    gpu.peer(1);
+    memory = register_gpu(addr, PAGES(4), 0);
     assert_int_equal(bc_memory_unregister(client, memory), 0);
     gpu.free(addr);
 }
@@ -114,12 +121,39 @@ static void memory_that_cannot_be_exported_says_so(void **state)
     struct bc_memory *memory = NULL;
 
     (void)state;
+    log_begin();
     fake_doca_dmabuf(false);
-    fake_doca_start_limit(1);
+    fake_doca_refuse_address(addr);
     assert_int_equal(bc_memory_register(client, addr, PAGES(4), BC_MEMORY_CUDA, 0, &memory),
                      -ENOTSUP);
     assert_null(memory);
+    assert_int_equal(log_count("no dma-buf: DOCA does not take it"), 1);
+    assert_int_equal(log_count("not by address: DOCA cannot pin it"), 1);
+    assert_int_equal(log_count("nvidia-peermem"), 1);
+    log_end();
     gpu.free(addr);
+}
+
+/* The first test, as lines are told once per process. */
+static void each_way_is_told_once(void **state)
+{
+    (void)state;
+    log_begin();
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 2; i++) {
+            uint8_t *addr = gpu.alloc(PAGES(4), 0);
+            struct bc_memory *memory;
+
+            fake_doca_dmabuf(i == 0);
+            memory = register_gpu(addr, PAGES(4), 0);
+            assert_int_equal(bc_memory_unregister(client, memory), 0);
+            gpu.free(addr);
+        }
+    }
+    assert_int_equal(log_count("exported by dma-buf"), 1);
+    assert_int_equal(log_count("exported by its address (nvidia-peermem); no dma-buf: DOCA does"),
+                     1);
+    log_end();
 }
 
 static void ranges_are_checked(void **state)
@@ -164,7 +198,11 @@ static void a_new_allocation_at_an_old_address_is_exported_anew(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(each_way_is_told_once, start, close_all),
         cmocka_unit_test_setup_teardown(blocks_of_one_allocation_share_one_export, start,
+                                        close_all),
+        cmocka_unit_test_setup_teardown(a_dmabuf_is_of_whole_pages, start, close_all),
+        cmocka_unit_test_setup_teardown(a_gpu_not_made_for_it_is_not_exported_by_address, start,
                                         close_all),
         cmocka_unit_test_setup_teardown(without_dmabuf_the_plain_address_is_tried, start,
                                         close_all),
@@ -174,5 +212,5 @@ int main(void)
                                         close_all),
     };
 
-    return cmocka_run_group_tests(tests, find_gpu, NULL);
+    return cmocka_run_group_tests(tests, fake_gpu_find, NULL);
 }

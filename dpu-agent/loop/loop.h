@@ -86,6 +86,9 @@ struct bc_poller {
      * not sleep (something became ready, or there is nothing to arm and work is outstanding).
      * NULL: sleeping is always fine when not busy, never when busy. */
     bool (*sleep)(struct bc_poller *poller);
+    /* After `sleep` said true: the longest sleep, for an engine whose descriptor may stay silent
+     * although something is ready. NULL: no limit. */
+    uint64_t (*sleep_max_ns)(struct bc_poller *poller);
 };
 
 /* Readiness of a descriptor, repeated until stopped. events: POLLIN, POLLOUT. */

@@ -221,9 +221,24 @@ static void wait_for_completion(struct bc_loop *loop, uint64_t timeout_ns)
     }
 }
 
-/* How long the next timer lets the loop sleep. A clock that is not the system's stands still
- * meanwhile. */
-static uint64_t sleep_ns(const struct bc_loop *loop, uint64_t wait_ns)
+/* The shortest of what the pollers allow. */
+static uint64_t pollers_sleep_ns(struct bc_loop *loop, uint64_t wait_ns)
+{
+    struct bc_list_node *node;
+
+    for (node = bc_list_first(&loop->pollers); node != NULL;
+         node = bc_list_next(&loop->pollers, node)) {
+        struct bc_poller *poller = BC_CONTAINER_OF(node, struct bc_poller, node);
+        if (poller->sleep_max_ns != NULL) {
+            wait_ns = bc_min_u64(wait_ns, poller->sleep_max_ns(poller));
+        }
+    }
+    return wait_ns;
+}
+
+/* How long the next timer and the pollers let the loop sleep. A clock that is not the system's
+ * stands still meanwhile. */
+static uint64_t sleep_ns(struct bc_loop *loop, uint64_t wait_ns)
 {
     uint64_t next_ns = bc_timer_heap_next_ns(&loop->timers);
     uint64_t now_ns = bc_clock_now_ns(loop->clock);
@@ -231,6 +246,7 @@ static uint64_t sleep_ns(const struct bc_loop *loop, uint64_t wait_ns)
     if (next_ns <= now_ns) {
         return 0;
     }
+    wait_ns = pollers_sleep_ns(loop, wait_ns);
     return loop->real_clock ? bc_min_u64(wait_ns, next_ns - now_ns) : wait_ns;
 }
 

@@ -314,6 +314,7 @@ struct engine {
     bool stops; /* in its poll */
     uint32_t polled;
     uint32_t asked;
+    uint64_t sleep_max_ns;
 };
 
 static uint32_t engine_poll(struct bc_poller *poller)
@@ -340,6 +341,11 @@ static bool engine_sleep(struct bc_poller *poller)
 
     engine->asked++;
     return engine->lets_sleep;
+}
+
+static uint64_t engine_sleep_max_ns(struct bc_poller *poller)
+{
+    return BC_CONTAINER_OF(poller, struct engine, poller)->sleep_max_ns;
 }
 
 static void visit_sleeps(void *arg, enum bc_metric_kind kind, const char *name, const char *help,
@@ -427,6 +433,37 @@ static void poller_without_descriptor_keeps_the_loop_awake(void **state)
     bc_metrics_destroy(metrics);
 }
 
+/* Nothing wakes the loop but the limit: without it the turn would last for the whole deadline. */
+static void poller_limits_how_long_the_loop_sleeps(void **state)
+{
+    const struct bc_clock *clock = bc_clock_monotonic();
+    struct bc_loop *loop = test_loop_create(NULL, 1);
+    struct engine engines[2] = {
+        {.poller = {.poll = engine_poll, .sleep = engine_sleep}, .lets_sleep = true},
+        {.poller = {.poll = engine_poll,
+                    .sleep = engine_sleep,
+                    .sleep_max_ns = engine_sleep_max_ns},
+         .lets_sleep = true,
+         .sleep_max_ns = BC_NS_PER_MS},
+    };
+    uint64_t began_ns = bc_clock_now_ns(clock);
+    uint32_t i;
+
+    (void)state;
+    for (i = 0; i < BC_ARRAY_LEN(engines); i++) {
+        bc_poller_start(loop, &engines[i].poller);
+    }
+    for (i = 0; i < 100 && engines[1].asked < 5; i++) {
+        assert_int_equal(bc_loop_turn(loop, TEST_DEADLINE_NS), 0);
+    }
+    assert_int_equal(engines[1].asked, 5);
+    assert_true(bc_clock_now_ns(clock) - began_ns < TEST_DEADLINE_NS);
+    for (i = 0; i < BC_ARRAY_LEN(engines); i++) {
+        bc_poller_stop(loop, &engines[i].poller);
+    }
+    bc_loop_destroy(loop);
+}
+
 static void poller_may_stop_itself(void **state)
 {
     struct bc_loop *loop = test_loop_create(NULL, 0);
@@ -462,6 +499,7 @@ int main(void)
         cmocka_unit_test(destroy_delivers_what_is_in_the_mailbox),
         cmocka_unit_test(busy_poller_spins_then_is_asked_to_arm),
         cmocka_unit_test(poller_without_descriptor_keeps_the_loop_awake),
+        cmocka_unit_test(poller_limits_how_long_the_loop_sleeps),
         cmocka_unit_test(poller_may_stop_itself),
     };
 

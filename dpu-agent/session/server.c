@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "session/engine_poll.h"
 #include "session/session.h"
 
 #define ACCEPTS_PER_TURN 64
@@ -19,8 +20,13 @@ struct bc_server {
     struct bc_worker *worker;
     const struct bc_transport_ops *transport;
     struct bc_listener *listener;
-    struct bc_watch watch;
+    struct bc_watch watch;      /* of a listener with a descriptor */
+    struct bc_engine_poll poll; /* of a listener with an engine */
+    struct bc_task task;        /* with an engine: accepts the rest, or `stopped` is due */
     struct bc_timer pause;
+    bool polling;
+    bool paused;
+    bool stopping;
     int spare_fd; /* of nothing: closed when there is no other for a connection to be refused */
     uint32_t next_worker;
     void (*stopped)(void *arg);
@@ -42,8 +48,17 @@ static void arrive(struct bc_mail *mail)
     free(handover);
 }
 
+static bool is_asked(const struct bc_server *server)
+{
+    return server->transport->progress != NULL;
+}
+
 static void hand_over(struct bc_server *server, struct bc_conn *conn)
 {
+    if (is_asked(server)) {
+        bc_sessions_adopt(server->worker->sessions, server->transport, conn);
+        return;
+    }
     struct bc_worker *worker = server->worker->peers[server->next_worker];
     server->next_worker = (server->next_worker + 1) % server->worker->worker_count;
     struct handover *handover = calloc(1, sizeof(*handover));
@@ -89,15 +104,16 @@ static void pause_accepting(struct bc_server *server, int rc)
 {
     BC_WARN_LIMITED("server", "cannot accept: %s; pausing (raise the limit of open files?)",
                     strerror(-rc));
-    bc_watch_start(&server->watch, 0);
+    server->paused = true;
+    if (!is_asked(server)) {
+        bc_watch_start(&server->watch, 0);
+    }
     bc_timer_start(server->worker->loop, &server->pause, PAUSE_NS);
 }
 
-/* What is left after so many is told by the watch again. */
-static void ready(struct bc_watch *watch, uint32_t events)
+/* False: more may wait. */
+static bool accept_some(struct bc_server *server)
 {
-    struct bc_server *server = BC_CONTAINER_OF(watch, struct bc_server, watch);
-    (void)events;
     for (uint32_t i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct bc_conn *conn;
         int rc = server->transport->accept(server->listener, &conn);
@@ -106,25 +122,57 @@ static void ready(struct bc_watch *watch, uint32_t events)
             rc = accept_to_refuse(server);
         }
         if (rc == -EAGAIN) {
-            return;
+            return true;
         }
         if (rc == -ECONNABORTED) {
             continue; /* it left before it was accepted */
         }
         if (rc != 0) {
             pause_accepting(server, rc);
-            return;
+            return true;
         }
         if (taken) {
             hand_over(server, conn);
         }
     }
+    return false;
+}
+
+/* What is left after so many is told by the watch again. */
+static void ready(struct bc_watch *watch, uint32_t events)
+{
+    (void)events;
+    (void)accept_some(BC_CONTAINER_OF(watch, struct bc_server, watch));
+}
+
+/* An engine tells of a connection once. */
+static void accept_asked(struct bc_server *server)
+{
+    if (!server->paused && !server->stopping && !bc_list_linked(&server->task.node) &&
+        !accept_some(server)) {
+        bc_loop_defer(server->worker->loop, &server->task);
+    }
+}
+
+static void progressed(struct bc_engine_poll *poll)
+{
+    accept_asked(BC_CONTAINER_OF(poll, struct bc_server, poll));
+}
+
+static void accept_rest(struct bc_task *task)
+{
+    accept_asked(BC_CONTAINER_OF(task, struct bc_server, task));
 }
 
 static void pause_over(struct bc_timer *timer)
 {
     struct bc_server *server = BC_CONTAINER_OF(timer, struct bc_server, pause);
-    bc_watch_start(&server->watch, POLLIN);
+    server->paused = false;
+    if (is_asked(server)) {
+        accept_asked(server);
+    } else {
+        bc_watch_start(&server->watch, POLLIN);
+    }
 }
 
 int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *transport,
@@ -141,6 +189,7 @@ int bc_server_create(struct bc_worker *worker, const struct bc_transport_ops *tr
     }
     server->worker = worker;
     server->transport = transport;
+    server->task.run = accept_rest;
     bc_timer_init(&server->pause, pause_over);
     server->spare_fd = -1;
     keep_spare(server);
@@ -155,25 +204,69 @@ const char *bc_server_address(const struct bc_server *server)
 
 void bc_server_start(struct bc_server *server)
 {
-    bc_watch_init(&server->watch, server->worker->loop,
-                  server->transport->listener_fd(server->listener), ready);
+    struct bc_loop *loop = server->worker->loop;
+    if (is_asked(server)) {
+        server->polling = true;
+        bc_engine_poll_start(&server->poll, loop, server->transport,
+                             server->transport->listener_engine(server->listener), progressed);
+        accept_asked(server); /* who came before the engine was asked */
+        return;
+    }
+    bc_watch_init(&server->watch, loop, server->transport->listener_fd(server->listener), ready);
     bc_watch_start(&server->watch, POLLIN);
+}
+
+static void close_listener(struct bc_server *server)
+{
+    server->transport->listener_close(server->listener);
+    server->listener = NULL;
 }
 
 static void watch_stopped(struct bc_watch *watch)
 {
     struct bc_server *server = BC_CONTAINER_OF(watch, struct bc_server, watch);
-    server->transport->listener_close(server->listener);
-    server->listener = NULL;
+    close_listener(server);
+    server->stopped(server->stopped_arg);
+}
+
+static void task_stopped(struct bc_task *task)
+{
+    struct bc_server *server = BC_CONTAINER_OF(task, struct bc_server, task);
     server->stopped(server->stopped_arg);
 }
 
 void bc_server_stop(struct bc_server *server, void (*stopped)(void *arg), void *arg)
 {
+    struct bc_loop *loop = server->worker->loop;
+    server->stopping = true;
     server->stopped = stopped;
     server->stopped_arg = arg;
-    bc_timer_stop(server->worker->loop, &server->pause);
-    bc_watch_stop(&server->watch, watch_stopped);
+    bc_timer_stop(loop, &server->pause);
+    if (!is_asked(server)) {
+        bc_watch_stop(&server->watch, watch_stopped);
+        return;
+    }
+    /* The engine goes on for the sessions. */
+    server->transport->listener_stop(server->listener);
+    bc_loop_undefer(loop, &server->task);
+    server->task.run = task_stopped;
+    bc_loop_defer(loop, &server->task);
+}
+
+static void server_free(struct bc_server *server)
+{
+    if (server->listener != NULL) {
+        close_listener(server);
+    }
+    if (server->spare_fd >= 0) {
+        close(server->spare_fd);
+    }
+    free(server);
+}
+
+static void poll_stopped(struct bc_engine_poll *poll)
+{
+    server_free(BC_CONTAINER_OF(poll, struct bc_server, poll));
 }
 
 void bc_server_destroy(struct bc_server *server)
@@ -181,11 +274,11 @@ void bc_server_destroy(struct bc_server *server)
     if (server == NULL) {
         return;
     }
-    if (server->listener != NULL) {
-        server->transport->listener_close(server->listener);
+    if (server->polling) {
+        bc_timer_stop(server->worker->loop, &server->pause);
+        bc_loop_undefer(server->worker->loop, &server->task);
+        bc_engine_poll_stop(&server->poll, poll_stopped);
+    } else {
+        server_free(server);
     }
-    if (server->spare_fd >= 0) {
-        close(server->spare_fd);
-    }
-    free(server);
 }

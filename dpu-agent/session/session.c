@@ -114,7 +114,7 @@ static void free_session(struct bc_task *task)
 
 void bc_session_check_closed(struct bc_session *session)
 {
-    if (session->state != BC_SESSION_CLOSING || !session->watch_stopped || session->io_queued ||
+    if (session->state != BC_SESSION_CLOSING || !session->link_stopped || session->io_queued ||
         session->request_count > 0 || session->close_queued) {
         return;
     }
@@ -132,12 +132,12 @@ void bc_session_check_closed(struct bc_session *session)
     }
 }
 
-static void watch_stopped(struct bc_watch *watch)
+static void link_stopped(struct bc_link *link)
 {
-    struct bc_session *session = BC_CONTAINER_OF(watch, struct bc_session, watch);
+    struct bc_session *session = BC_CONTAINER_OF(link, struct bc_session, link);
     session->transport->close(session->conn);
     session->conn = NULL;
-    session->watch_stopped = true;
+    session->link_stopped = true;
     bc_session_check_closed(session);
 }
 
@@ -155,7 +155,7 @@ void bc_session_close(struct bc_session *session, const char *why)
         bc_request_cancel(session->requests[i], BC_STATUS_CANCELLED);
     }
     bc_session_give_place(session);
-    bc_watch_stop(&session->watch, watch_stopped);
+    bc_link_stop(&session->link, link_stopped);
     while (session->unsent_count > 0) {
         bc_session_finish_unsent(session);
     }

@@ -4,6 +4,7 @@
 #ifndef BC_SESSION_SESSION_INTERNAL_H
 #define BC_SESSION_SESSION_INTERNAL_H
 
+#include "session/link.h"
 #include "session/session.h"
 
 enum bc_session_state {
@@ -19,7 +20,7 @@ struct bc_session {
     const struct bc_transport_ops *transport;
     struct bc_conn *conn;
     struct bc_channel *channel;
-    struct bc_watch watch;
+    struct bc_link link;
     struct bc_timer timer;      /* HELLO, half messages, retries of the drop */
     struct bc_timer send_timer; /* the client must take its answers */
     struct bc_task io_task;
@@ -32,7 +33,7 @@ struct bc_session {
     bool unread; /* whole messages may wait in the channel: handling was paused before them */
     bool close_after_flush; /* an ERROR or GOODBYE is on its way out */
     bool draining;
-    bool watch_stopped;
+    bool link_stopped;
     bool dropping; /* bc_regions_drop_all is under way or done */
     bool dropped;
     bool close_queued;

@@ -9,8 +9,7 @@
  * more than its share. Of a worker's clients only a few at a time may be in the middle of a long
  * message; others wait for a place, which nobody holds for longer than a message may take.
  *
- * Invariant: the descriptor is watched only for what would be acted on, since a watch reports a
- * level. */
+ * Invariant: the link is started only for what would be acted on, since it reports a level. */
 #include <errno.h>
 #include <poll.h>
 
@@ -258,7 +257,7 @@ static bool receive(struct bc_session *session)
         return false;
     }
     bc_channel_in_commit(session->channel, (size_t)got);
-    session->readable = (size_t)got == len; /* else it is drained, and the watch tells of more */
+    session->readable = (size_t)got == len; /* else it is drained, and the link tells of more */
     return take_and_look(session) && may_read(session) && session->readable;
 }
 
@@ -295,7 +294,7 @@ static void run_io(struct bc_session *session)
     if (reads && (more || session->unread)) {
         bc_session_schedule_io(session);
     }
-    bc_watch_start(&session->watch, (reads ? POLLIN : 0u) | (full ? POLLOUT : 0u));
+    bc_link_start(&session->link, (reads ? POLLIN : 0u) | (full ? POLLOUT : 0u));
 }
 
 static void io_task(struct bc_task *task)
@@ -309,9 +308,9 @@ static void io_task(struct bc_task *task)
     run_io(session);
 }
 
-static void watch_ready(struct bc_watch *watch, uint32_t events)
+static void link_ready(struct bc_link *link, uint32_t events)
 {
-    struct bc_session *session = BC_CONTAINER_OF(watch, struct bc_session, watch);
+    struct bc_session *session = BC_CONTAINER_OF(link, struct bc_session, link);
     if ((events & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0) {
         session->readable = true;
     }
@@ -343,6 +342,6 @@ void bc_session_io_init(struct bc_session *session)
     session->io_task.run = io_task;
     bc_timer_init(&session->timer, timer_expired);
     bc_timer_init(&session->send_timer, send_timer_expired);
-    bc_watch_init(&session->watch, session->worker->loop,
-                  session->transport->conn_fd(session->conn), watch_ready);
+    bc_link_init(&session->link, session->worker->loop, session->transport, session->conn,
+                 link_ready);
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "testlib/asked_pair.h"
 #include "testlib/recount.h"
 
 #define STAGING_LEN (6u << 20)
@@ -71,6 +72,38 @@ static void make_engine(struct bed_worker *self)
     worker->dma = &self->engine.dma;
 }
 
+#ifdef BED_ASKED
+static void make_listener(struct bed_worker *self)
+{
+    const struct bc_transport_ops *transport = bc_transport_asked_pair();
+    assert_int_equal(transport->listen("bed", &self->listener), 0);
+    bc_engine_poll_start(&self->poll, self->worker.loop, transport,
+                         transport->listener_engine(self->listener), NULL);
+}
+
+static void poll_stopped(struct bc_engine_poll *poll)
+{
+    struct bed_worker *self = BC_CONTAINER_OF(poll, struct bed_worker, poll);
+    bc_transport_asked_pair()->listener_close(self->listener);
+    self->listener = NULL;
+}
+
+static void drop_listener(struct bed_worker *self)
+{
+    bc_engine_poll_stop(&self->poll, poll_stopped);
+}
+#else
+static void make_listener(struct bed_worker *self)
+{
+    (void)self;
+}
+
+static void drop_listener(struct bed_worker *self)
+{
+    (void)self;
+}
+#endif
+
 static void make(struct bed_worker *self)
 {
     struct bed *bed = self->bed;
@@ -110,6 +143,7 @@ static void make(struct bed_worker *self)
     };
     assert_int_equal(bc_pipeline_create(&pipeline, &worker->pipeline), 0);
     assert_int_equal(bc_sessions_create(worker, &worker->sessions), 0);
+    make_listener(self);
 }
 
 static void note_stopped(struct bc_batch_op *op, int result)
@@ -133,9 +167,11 @@ static void drop(struct bed_worker *self)
     worker->backend->ops->destroy(worker->backend);
     assert_int_equal(self->imports, 0);
     bc_dma_destroy(worker->dma);
+    drop_listener(self);
     for (uint32_t i = 0; i < BED_TURNS_MAX && bc_loop_in_flight(worker->loop) > 0; i++) {
         bc_loop_turn(worker->loop, 0);
     }
+    assert_null(self->listener);
     bc_staging_destroy(worker->staging);
     bc_loop_destroy(worker->loop);
 }

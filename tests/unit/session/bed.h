@@ -6,7 +6,8 @@
  * Without threads the test turns every loop itself, on a virtual clock: nothing happens by chance.
  * With threads each worker has its own, and the clock is real.
  *
- * A connection is a socket pair; `engine` is a faulty_dma, so that rules can delay or fail copies.
+ * A connection is a socket pair, watched by its descriptor, or, built with BED_ASKED, by a transport
+ * that must be asked (testlib/asked_pair.h), one engine a worker; `engine` is a faulty_dma, so that rules can delay or fail copies.
  * Client memory is one buffer, registered piece by piece; its first BED_FILLED_LEN bytes hold a
  * pattern at first. */
 #ifndef BC_TEST_SESSION_BED_H
@@ -22,6 +23,7 @@
 #include <cmocka.h>
 
 #include "channel/channel.h"
+#include "session/engine_poll.h"
 #include "session/session.h"
 #include "session/worker.h"
 #include "testlib/faulty_dma.h"
@@ -49,6 +51,8 @@ struct bed_worker {
     struct bc_faulty_dma engine;
     struct bc_dma_ops engine_ops; /* the engine's, with imports counted */
     const struct bc_dma_ops *inner_ops;
+    struct bc_listener *listener; /* BED_ASKED: its engine has the worker's connections */
+    struct bc_engine_poll poll;
     int64_t imports;       /* atomic */
     uint32_t import_fail;  /* this many imports fail from now on */
     uint32_t release_fail; /* likewise releases */

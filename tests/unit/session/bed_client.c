@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "testlib/asked_pair.h"
 #include "testlib/pair.h"
 
 /* ---- clients -------------------------------------------------------------------------------- */
@@ -18,10 +19,36 @@ struct adoption {
     struct bc_conn *conn;
 };
 
+#ifdef BED_ASKED
+static int open_pair(struct bc_conn **conn_out, int *fd_out)
+{
+    return bc_asked_pair_open(conn_out, fd_out);
+}
+
+static const struct bc_transport_ops *take_over(struct bed_worker *worker, struct bc_conn *conn)
+{
+    bc_asked_pair_adopt(worker->poll.engine, conn);
+    return bc_transport_asked_pair();
+}
+#else
+static int open_pair(struct bc_conn **conn_out, int *fd_out)
+{
+    return bc_pair_open(conn_out, fd_out);
+}
+
+static const struct bc_transport_ops *take_over(struct bed_worker *worker, struct bc_conn *conn)
+{
+    (void)worker;
+    (void)conn;
+    return bc_transport_pair();
+}
+#endif
+
 static void adopt(struct bc_mail *mail)
 {
     struct adoption *adoption = BC_CONTAINER_OF(mail, struct adoption, mail);
-    bc_sessions_adopt(adoption->worker->worker.sessions, bc_transport_pair(), adoption->conn);
+    bc_sessions_adopt(adoption->worker->worker.sessions,
+                      take_over(adoption->worker, adoption->conn), adoption->conn);
     free(adoption);
 }
 
@@ -33,7 +60,7 @@ void bed_connect(struct bed *bed, uint32_t worker, struct bed_client *client)
     struct adoption *adoption = calloc(1, sizeof(*adoption));
     adoption->mail.deliver = adopt;
     adoption->worker = &bed->workers[worker];
-    assert_int_equal(bc_pair_open(&adoption->conn, &client->fd), 0);
+    assert_int_equal(open_pair(&adoption->conn, &client->fd), 0);
     bc_loop_send(bed->workers[worker].worker.loop, &adoption->mail);
     if (!bed->options.threads) {
         bed_turn(bed);

@@ -209,7 +209,9 @@ static void client_that_never_reads_is_closed(void **state)
         send_some(&client, out);
         bed_turn(&bed);
     }
+#ifndef BED_ASKED /* there the second question comes when the first is answered */
     assert_true(bed_metric(&bed, "bluecache_session_requests") > 0);
+#endif
     bed_pass(&bed, 3 * bed.limits.keepalive_ms + 10);
     assert_int_equal(bed_sessions(&bed), 0);
     assert_int_equal(bed_metric(&bed, "bluecache_session_requests"), 0);

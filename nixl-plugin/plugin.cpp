@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plugin.cpp - the entry that NIXL looks for in libplugin_DOCA_DMA_PROXY.so.
+/* plugin.cpp - the entry that NIXL looks for in libplugin_DOCA_DMA_PROXY.so, or in itself where
+ * the plugin was linked into it.
  * Cheap, without side effects, and to be called any number of times: NIXL loads a plugin for a
  * moment to read its parameters. Nothing happens before create_engine. Thread: any. */
 #include "nixl_api.h"
@@ -74,6 +75,16 @@ nixlBackendPlugin plugin = {NIXL_PLUGIN_API_VERSION, createEngine,   destroyEngi
 
 } // namespace
 
+#ifdef STATIC_PLUGIN_DOCA_DMA_PROXY
+/* The name under which NIXL's core looks for a plugin that is linked into it. */
+nixlBackendPlugin *createStaticDOCA_DMA_PROXYPlugin();
+
+nixlBackendPlugin *
+createStaticDOCA_DMA_PROXYPlugin()
+{
+    return &plugin;
+}
+#else
 extern "C" __attribute__((visibility("default"))) nixlBackendPlugin *
 nixl_plugin_init()
 {
@@ -84,3 +95,4 @@ extern "C" __attribute__((visibility("default"))) void
 nixl_plugin_fini()
 {
 }
+#endif

@@ -109,7 +109,7 @@ doca_error_t doca_ctx_stop(struct doca_ctx *ctx)
         return DOCA_ERROR_INVALID_VALUE;
     }
     if (ctx->state == DOCA_CTX_STATE_IDLE) {
-        return DOCA_ERROR_BAD_STATE;
+        return DOCA_SUCCESS; /* programs stop in the last callback, and once more when they end */
     }
     emu_ctx_begin_stop(ctx);
     if (!emu_ctx_can_idle(ctx)) {

@@ -160,7 +160,7 @@ out:
 doca_error_t doca_dev_close(struct doca_dev *dev)
 {
     if (dev == NULL) {
-        return DOCA_ERROR_INVALID_VALUE;
+        return DOCA_SUCCESS; /* IN_USE is the only error that is documented, and programs rely on it */
     }
     doca_error_t result = DOCA_SUCCESS;
     pthread_mutex_lock(&devices.lock);

@@ -18,6 +18,7 @@
 struct doca_log_backend {
     FILE *file;
     uint32_t level; /* messages up to this level pass */
+    uint32_t above; /* and above this one; 0: no limit */
     bool sdk;       /* takes the library's messages, not the application's */
 };
 
@@ -146,8 +147,19 @@ doca_error_t doca_log_backend_create_standard(void)
     bool first = !logs.standard;
     logs.standard = true;
     pthread_mutex_unlock(&logs.lock);
-    struct doca_log_backend *backend = NULL;
-    return first ? add_backend(stderr, false, DOCA_LOG_LEVEL_TRACE, &backend) : DOCA_SUCCESS;
+    struct doca_log_backend *out = NULL;
+    struct doca_log_backend *err = NULL;
+    if (!first) {
+        return DOCA_SUCCESS;
+    }
+    doca_error_t result = add_backend(stderr, false, DOCA_LOG_LEVEL_WARNING, &err);
+    if (result == DOCA_SUCCESS) {
+        result = add_backend(stdout, false, DOCA_LOG_LEVEL_TRACE, &out);
+    }
+    if (result == DOCA_SUCCESS) {
+        out->above = DOCA_LOG_LEVEL_WARNING;
+    }
+    return result;
 }
 
 /* Writes one finished line to the back ends of one sort; tells how many took it or would have. */
@@ -160,7 +172,7 @@ static size_t write_line_locked(bool sdk, uint32_t level, const char *line)
             continue;
         }
         found++;
-        if (level <= backend->level) {
+        if (level <= backend->level && level > backend->above) {
             fputs(line, backend->file);
             fflush(backend->file);
         }

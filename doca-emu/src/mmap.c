@@ -3,6 +3,8 @@
  * processes. */
 #include "mmap.h"
 
+#include "vma.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,7 +25,7 @@ doca_error_t doca_mmap_create(struct doca_mmap **mmap)
     }
     fresh->owner = getpid();
     fresh->max_devices = EMU_MMAP_DEVICES_MAX;
-    fresh->permissions = DOCA_ACCESS_FLAG_LOCAL_READ_ONLY;
+    fresh->permissions = DOCA_ACCESS_FLAG_LOCAL_READ_WRITE;
     emu_memory_init(&fresh->memory);
     *mmap = fresh;
     return DOCA_SUCCESS;
@@ -57,6 +59,16 @@ doca_error_t doca_mmap_destroy(struct doca_mmap *mmap)
     return DOCA_SUCCESS;
 }
 
+/* Nobody asked to write into memory that cannot be written. */
+static void limit_default_permissions(struct doca_mmap *mmap)
+{
+    struct emu_vma vma;
+    if (!mmap->asked_permissions && !mmap->memory.from_file &&
+        emu_vma_scan(mmap->base, mmap->len, &vma) && !vma.writable) {
+        mmap->permissions = DOCA_ACCESS_FLAG_LOCAL_READ_ONLY;
+    }
+}
+
 doca_error_t doca_mmap_start(struct doca_mmap *mmap)
 {
     const uint32_t write_rights =
@@ -72,6 +84,7 @@ doca_error_t doca_mmap_start(struct doca_mmap *mmap)
         emu_log(DOCA_LOG_LEVEL_DEBUG, "mmap: %llu bytes at 0x%llx are not aligned to 64 bytes",
                 (unsigned long long)mmap->len, (unsigned long long)mmap->base);
     }
+    limit_default_permissions(mmap);
     doca_error_t result = emu_memory_start(&mmap->memory, mmap->base, mmap->len,
                                            (mmap->permissions & write_rights) != 0,
                                            (mmap->permissions & PCI_RIGHTS) != 0);
@@ -301,6 +314,7 @@ doca_error_t doca_mmap_set_permissions(struct doca_mmap *mmap, uint32_t access_m
         return result;
     }
     mmap->permissions = access_mask;
+    mmap->asked_permissions = true;
     return DOCA_SUCCESS;
 }
 

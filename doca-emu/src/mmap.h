@@ -47,6 +47,7 @@ struct doca_mmap {
     uint64_t base;
     uint64_t len;
     uint32_t permissions;
+    bool asked_permissions; /* set by the user */
     uint32_t max_devices;
     uint32_t num_devices;
     struct doca_dev *devices[EMU_MMAP_DEVICES_MAX];

@@ -187,6 +187,28 @@ static void write_needs_local_right(void **state)
     free(mem);
 }
 
+static void memory_without_set_permissions_is_local_and_writable(void **state)
+{
+    struct rig *rig = *state;
+    static const uint8_t constant[64] = {1, 2, 3};
+    uint8_t *mem = calloc(1, 4096);
+    struct doca_mmap *mmaps[2] = {NULL, NULL};
+    void *ranges[2] = {mem, (void *)(uintptr_t)constant};
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(doca_mmap_create(&mmaps[i]));
+        assert_ok(doca_mmap_add_dev(mmaps[i], rig->dev));
+        assert_ok(doca_mmap_set_memrange(mmaps[i], ranges[i], 64));
+        assert_ok(doca_mmap_start(mmaps[i]));
+    }
+    assert_ok(rig_copy(rig, mmaps[1], ranges[1], mmaps[0], mem, 64));
+    assert_memory_equal(mem, constant, 64);
+    /* Memory that cannot be written is no destination. */
+    assert_doca(rig_copy(rig, mmaps[0], mem, mmaps[1], ranges[1], 64), DOCA_ERROR_IO_FAILED);
+    assert_ok(doca_mmap_destroy(mmaps[0]));
+    assert_ok(doca_mmap_destroy(mmaps[1]));
+    free(mem);
+}
+
 static void mmap_of_another_device_is_refused(void **state)
 {
     struct rig *rig = *state;
@@ -319,6 +341,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(missing_buf_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(try_submit_checks_arguments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(write_needs_local_right, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_without_set_permissions_is_local_and_writable,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(mmap_of_another_device_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lists_gather_and_scatter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_long_a_list_fails, set_up, tear_down),

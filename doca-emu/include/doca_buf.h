@@ -27,7 +27,7 @@ DOCA_STABLE doca_error_t doca_buf_get_head(const struct doca_buf *buf, void **he
 DOCA_STABLE doca_error_t doca_buf_get_data_len(const struct doca_buf *buf, size_t *data_len);
 DOCA_STABLE doca_error_t doca_buf_get_data(const struct doca_buf *buf, void **data);
 DOCA_STABLE doca_error_t doca_buf_set_data(struct doca_buf *buf, void *data, size_t data_len);
-DOCA_STABLE doca_error_t doca_buf_set_data_len(struct doca_buf *buf, size_t data_len);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_buf_set_data_len(struct doca_buf *buf, size_t data_len);
 DOCA_STABLE doca_error_t doca_buf_reset_data_len(struct doca_buf *buf);
 DOCA_STABLE doca_error_t doca_buf_get_next_in_list(struct doca_buf *buf,
                                                    struct doca_buf **next_buf);
@@ -38,9 +38,11 @@ DOCA_STABLE doca_error_t doca_buf_is_first_in_list(const struct doca_buf *buf, u
 DOCA_STABLE doca_error_t doca_buf_is_in_list(const struct doca_buf *buf, uint8_t *is_in_list);
 DOCA_STABLE doca_error_t doca_buf_get_list_len(const struct doca_buf *buf, uint32_t *num_elements);
 DOCA_STABLE doca_error_t doca_buf_chain_list(struct doca_buf *list1, struct doca_buf *list2);
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_buf_chain_list_tail(struct doca_buf *list1_head,
                                                         struct doca_buf *list1_tail,
                                                         struct doca_buf *list2);
+#endif
 DOCA_STABLE doca_error_t doca_buf_unchain_list(struct doca_buf *list1, struct doca_buf *list2);
 
 #ifdef __cplusplus

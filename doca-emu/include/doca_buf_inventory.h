@@ -38,8 +38,10 @@ DOCA_STABLE doca_error_t doca_buf_inventory_get_num_free_elements(
     const struct doca_buf_inventory *inventory, uint32_t *num_of_free_elements);
 DOCA_STABLE doca_error_t doca_buf_inventory_get_user_data(
     const struct doca_buf_inventory *inventory, union doca_data *user_data);
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_buf_inventory_expand(struct doca_buf_inventory *inventory,
                                                          uint32_t num_elements);
+#endif
 
 /* An empty window at addr: right for a destination. */
 static inline doca_error_t doca_buf_inventory_buf_get_by_addr(struct doca_buf_inventory *inventory,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doca_compat.h - attribute macros of the public headers.
+/* doca_compat.h - attribute macros of the public headers, and which of them are seen.
  * DOCA_STABLE and DOCA_EXPERIMENTAL mark every public function. As with the SDK, an experimental
  * function warns as deprecated unless DOCA_ALLOW_EXPERIMENTAL_API is defined. Symbols are visible
  * outside of the library only in a shared build (DOCA_EMU_SHARED); the static build keeps them
@@ -13,6 +13,14 @@
 #define DOCA_EMU_VISIBLE
 #endif
 
+/* Headers have the shape of release 3.0, or that of 2.7 when DOCA_EMU_API_2_7 is defined: then what
+ * came later is hidden, but from the library itself and its tests (DOCA_EMU_ALL_API). */
+#if !defined(DOCA_EMU_API_2_7) || defined(DOCA_EMU_ALL_API)
+#define DOCA_EMU_SHOW_NEW 1
+#else
+#define DOCA_EMU_SHOW_NEW 0
+#endif
+
 #define DOCA_STABLE DOCA_EMU_VISIBLE
 
 #ifdef DOCA_ALLOW_EXPERIMENTAL_API
@@ -21,6 +29,13 @@
 #define DOCA_EXPERIMENTAL                                                                     \
     __attribute__((deprecated("experimental: define DOCA_ALLOW_EXPERIMENTAL_API to use it"))) \
     DOCA_EMU_VISIBLE
+#endif
+
+/* Experimental in 2.7, stable since. */
+#ifdef DOCA_EMU_API_2_7
+#define DOCA_EMU_STABLE_SINCE_2_8 DOCA_EXPERIMENTAL
+#else
+#define DOCA_EMU_STABLE_SINCE_2_8 DOCA_STABLE
 #endif
 
 #ifdef DOCA_ALLOW_DEPRECATED_API

@@ -46,11 +46,13 @@ DOCA_STABLE doca_error_t doca_ctx_set_state_changed_cb(struct doca_ctx *ctx,
                                                        doca_ctx_state_changed_callback_t cb);
 DOCA_STABLE doca_error_t doca_ctx_get_state(const struct doca_ctx *ctx,
                                             enum doca_ctx_states *state);
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL void doca_ctx_flush_tasks(struct doca_ctx *ctx);
 DOCA_EXPERIMENTAL doca_error_t doca_ctx_set_completion_vector(struct doca_ctx *ctx,
                                                               uint32_t comp_vector);
 DOCA_EXPERIMENTAL doca_error_t doca_ctx_cap_get_num_completion_vectors(
     const struct doca_devinfo *devinfo, uint32_t *num_comp_vectors);
+#endif
 
 #ifdef __cplusplus
 }

@@ -71,10 +71,18 @@ DOCA_STABLE doca_error_t doca_devinfo_get_iface_name(const struct doca_devinfo *
 DOCA_STABLE doca_error_t doca_devinfo_get_ibdev_name(const struct doca_devinfo *devinfo,
                                                      char *ibdev_name, uint32_t size);
 DOCA_STABLE doca_error_t doca_devinfo_get_lid(const struct doca_devinfo *devinfo, uint16_t *lid);
+/* In Gb/s. */
+#ifdef DOCA_EMU_API_2_7
+DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_active_rate(const struct doca_devinfo *devinfo,
+                                                            double *active_rate);
+#else
 DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_active_rate(const struct doca_devinfo *devinfo,
                                                             uint64_t *active_rate);
+#endif
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_vhca_id(const struct doca_devinfo *devinfo,
                                                         uint16_t *vhca_id);
+#endif
 
 DOCA_STABLE doca_error_t doca_devinfo_rep_cap_is_filter_all_supported(
     const struct doca_devinfo *devinfo, uint8_t *filter_all_supported);
@@ -91,10 +99,12 @@ DOCA_STABLE doca_error_t doca_devinfo_rep_get_pci_func_type(
     const struct doca_devinfo_rep *devinfo_rep, enum doca_pci_func_type *pci_func_type);
 DOCA_STABLE doca_error_t doca_devinfo_rep_get_is_hotplug(const struct doca_devinfo_rep *devinfo_rep,
                                                          uint8_t *is_hotplug);
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_devinfo_rep_get_iface_name(
     const struct doca_devinfo_rep *devinfo_rep, char *iface_name, uint32_t size);
 DOCA_EXPERIMENTAL doca_error_t
 doca_devinfo_rep_get_vhca_id(const struct doca_devinfo_rep *devinfo_rep, uint16_t *vhca_id);
+#endif
 DOCA_STABLE doca_error_t doca_devinfo_rep_is_equal_pci_addr(
     const struct doca_devinfo_rep *devinfo_rep, const char *pci_addr_str, uint8_t *is_equal);
 

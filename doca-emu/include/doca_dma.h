@@ -55,8 +55,10 @@ DOCA_STABLE const struct doca_buf *doca_dma_task_memcpy_get_src(
 DOCA_STABLE void doca_dma_task_memcpy_set_dst(struct doca_dma_task_memcpy *task,
                                               struct doca_buf *dst);
 DOCA_STABLE struct doca_buf *doca_dma_task_memcpy_get_dst(const struct doca_dma_task_memcpy *task);
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_dma_get_gpu_handle(struct doca_dma *dma,
                                                        struct doca_gpu_dma **gpu_dma);
+#endif
 
 #ifdef __cplusplus
 }

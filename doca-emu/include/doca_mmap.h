@@ -68,7 +68,9 @@ DOCA_STABLE doca_error_t doca_mmap_cap_is_export_pci_supported(const struct doca
                                                                uint8_t *mmap_export);
 DOCA_STABLE doca_error_t doca_mmap_cap_is_create_from_export_pci_supported(
     const struct doca_devinfo *devinfo, uint8_t *from_export);
+#if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_mmap_enable_thread_safety(struct doca_mmap *mmap);
+#endif
 
 #ifdef __cplusplus
 }

@@ -104,7 +104,13 @@ doca_error_t doca_devinfo_get_lid(const struct doca_devinfo *devinfo, uint16_t *
     return DOCA_ERROR_NOT_SUPPORTED; /* an Ethernet port has none */
 }
 
-doca_error_t doca_devinfo_get_active_rate(const struct doca_devinfo *devinfo, uint64_t *active_rate)
+#ifdef DOCA_EMU_API_2_7
+typedef double emu_rate;
+#else
+typedef uint64_t emu_rate;
+#endif
+
+doca_error_t doca_devinfo_get_active_rate(const struct doca_devinfo *devinfo, emu_rate *active_rate)
 {
     if (devinfo == NULL || active_rate == NULL) {
         return DOCA_ERROR_INVALID_VALUE;

@@ -39,3 +39,6 @@ foreach(_name IN ITEMS DOCA_DIR NIXL_ROOT)
     endif()
     set(${_name} "${_default}" CACHE PATH "${_help}")
 endforeach()
+
+set(BC_DOCA_EMU_API "3.0" CACHE STRING "Release of DOCA whose shape the emulation's headers have: 3.0 or 2.7")
+set_property(CACHE BC_DOCA_EMU_API PROPERTY STRINGS 3.0 2.7)

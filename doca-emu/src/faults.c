@@ -2,9 +2,12 @@
 /* faults.c - fault injection: a table of counters that the environment or doca_emu.h arm. */
 #include "faults.h"
 
-#include <pthread.h>
 #include "atomics.h"
+
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char *const fault_names[DOCA_EMU_FAULT_COUNT] = {
     [DOCA_EMU_FAULT_SUBMIT_AGAIN] = "DOCA_EMU_FAULT_SUBMIT_AGAIN",
@@ -73,6 +76,20 @@ bool emu_fault_strikes(enum doca_emu_fault fault)
 uint64_t emu_fault_value(enum doca_emu_fault fault)
 {
     return atomic_load_explicit(&faults[fault].first, memory_order_relaxed);
+}
+
+void emu_faults_in_copy(void)
+{
+    uint64_t delay_us = emu_fault_value(DOCA_EMU_FAULT_SLICE_DELAY);
+    if (delay_us != 0) {
+        usleep((useconds_t)delay_us);
+    }
+    if (emu_fault_strikes(DOCA_EMU_FAULT_STOP_IN_COPY)) {
+        raise(SIGSTOP); /* to this thread, so that it stops here and not a little later */
+    }
+    if (emu_fault_strikes(DOCA_EMU_FAULT_CRASH_IN_COPY)) {
+        raise(SIGKILL);
+    }
 }
 
 int doca_emu_is_emulation(void)

@@ -13,6 +13,9 @@ EMU_INTERNAL bool emu_fault_strikes(enum doca_emu_fault fault);
 /* The value of a fault that does not count, 0 when it is off. */
 EMU_INTERNAL uint64_t emu_fault_value(enum doca_emu_fault fault);
 
+/* The faults that strike between two slices of a task's work. */
+EMU_INTERNAL void emu_faults_in_copy(void);
+
 /* Reads the environment, once a process. */
 EMU_INTERNAL void emu_faults_init(void);
 

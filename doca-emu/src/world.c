@@ -270,6 +270,7 @@ doca_error_t emu_world_create(struct emu_world **world_out)
     uint64_t spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 12000 : 0;
     world->limits = (struct emu_limits){
         .max_buf_size = emu_env_u64("DOCA_EMU_MAX_BUF_SIZE", 2u << 20, 1, UINT32_MAX),
+        .max_ec_block = emu_env_u64("DOCA_EMU_MAX_EC_BLOCK", 2u << 20, 64, UINT32_MAX),
         .max_list_len = (uint32_t)emu_env_u64("DOCA_EMU_MAX_LIST_LEN", 64, 1, 4096),
         .max_tasks = (uint32_t)emu_env_u64("DOCA_EMU_MAX_TASKS", 8192, 1, 65536),
         .engine_threads = (uint32_t)emu_env_u64("DOCA_EMU_ENGINE_THREADS", 1, 1, 16),

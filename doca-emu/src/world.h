@@ -38,6 +38,7 @@ struct emu_function {
 
 struct emu_limits {
     uint64_t max_buf_size;   /* bytes a DMA task may copy */
+    uint64_t max_ec_block;   /* bytes of a block of erasure coding */
     uint32_t max_list_len;   /* elements of a buf list */
     uint32_t max_tasks;      /* tasks of one DMA context */
     uint32_t engine_threads; /* threads of one DMA context */

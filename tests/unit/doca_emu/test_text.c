@@ -42,12 +42,20 @@ static void propagate_keeps_the_first_error(void **state)
     assert_true(DOCA_IS_ERROR(DOCA_ERROR_IN_PROGRESS));
 }
 
-static void version_has_the_shape_of_3_0(void **state)
+static void version_is_that_of_the_shape(void **state)
 {
     (void)state;
-    assert_true(DOCA_VERSION_LTE_CURRENT(2, 7, 0));
-    assert_true(DOCA_VERSION_LTE_CURRENT(3, 0, 58));
+#ifdef DOCA_EMU_API_2_7
+    assert_string_equal(doca_version(), "2.7.0085");
+    assert_true(DOCA_VERSION_EQ_CURRENT(2, 7, 85));
+    assert_false(DOCA_VERSION_LTE_CURRENT(3, 0, 0));
+#else
+    assert_string_equal(doca_version(), "3.0.0058");
+    assert_true(DOCA_VERSION_EQ_CURRENT(3, 0, 58));
     assert_false(DOCA_VERSION_LTE_CURRENT(3, 1, 0));
+#endif
+    assert_true(DOCA_VERSION_LTE_CURRENT(2, 7, 0));
+    assert_string_equal(doca_version(), doca_version_runtime());
 }
 
 static void device_open_says_once_that_this_is_an_emulation(void **state)
@@ -108,7 +116,7 @@ int main(void)
         cmocka_unit_test(names_are_those_of_the_codes),
         cmocka_unit_test(unknown_code_has_a_name),
         cmocka_unit_test(propagate_keeps_the_first_error),
-        cmocka_unit_test(version_has_the_shape_of_3_0),
+        cmocka_unit_test(version_is_that_of_the_shape),
         cmocka_unit_test(device_open_says_once_that_this_is_an_emulation),
         cmocka_unit_test(messages_pass_by_level),
     };

@@ -54,9 +54,15 @@ if(BC_SANITIZE STREQUAL "thread")
     endif()
 endif()
 
-# Sanitizers make programs several times slower, ThreadSanitizer most; limits on a test's time follow.
+# Cross-compiled programs run under the emulator of the toolchain file.
+if(CMAKE_CROSSCOMPILING_EMULATOR)
+    set(BC_TEST_LAUNCHER ${CMAKE_CROSSCOMPILING_EMULATOR})
+endif()
+
+# Sanitizers make programs several times slower, ThreadSanitizer most, and an emulator does; limits on a test's time
+# follow.
 set(BC_TEST_TIMEOUT_FACTOR 1)
-if(BC_SANITIZE)
+if(BC_SANITIZE OR CMAKE_CROSSCOMPILING_EMULATOR)
     set(BC_TEST_TIMEOUT_FACTOR 4)
 endif()
 

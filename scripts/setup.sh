@@ -15,6 +15,11 @@ LMCACHE_NEWEST=0.5.6
 # The releases of NIXL that these came out with.
 LMCACHE_OLDEST_NIXL=1.1.0
 LMCACHE_NEWEST_NIXL=1.3.2
+# For the DPU: what the build and its tests link, and what the guest of the tests boots.
+ARM64_PACKAGES=(
+    libc6-dev libstdc++6 liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev libcmocka-dev busybox-static
+)
+ARM64_KERNEL=linux-image-cloud-arm64
 
 usage() {
     cat <<USAGE
@@ -22,7 +27,8 @@ usage: scripts/setup.sh [--cross] [--bench] [--fuzz] [--python | --python-latest
 
 Installs, through apt, the Debian or Ubuntu packages that the build and the tests need.
 
-  --cross          also the ARM64 cross compilers and an emulator to run their programs
+  --cross          also what preset dpu-cross needs: ARM64 cross compilers, QEMU, and in build/arm64/ the arm64
+                   packages of the libraries and of a kernel, unpacked and not installed
   --bench          also fio, memcached and matplotlib: what the benchmarks compare with, and what draws them
   --fuzz           also clang 14 and its libFuzzer; without them the fuzzers are left out of preset asan
   --python         also two Python environments: build/venv-nixl-$NIXL_OLDEST and build/venv-nixl-latest
@@ -35,6 +41,9 @@ Installs, through apt, the Debian or Ubuntu packages that the build and the test
 PYTHON names the interpreter for the environments (default: python3; 3.10 or newer). torch is always a CPU
 build: where pip's own sources offer only a CUDA build (gigabytes), the distribution's python3-torch is taken
 instead. To have torch $TORCH_VERSION all the same, give the address of an index of CPU wheels in BLUECACHE_TORCH_INDEX.
+
+The arm64 packages come from apt's own sources. Where these have none (Ubuntu keeps them on another server), name a
+file with sources in BLUECACHE_ARM64_SOURCES, in the format of sources.list.
 USAGE
 }
 
@@ -43,7 +52,9 @@ die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
 
 # --- Debian packages ----------------------------------------------------------------------------
 is_installed() {
-    [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+    # A line for each architecture that it is installed for.
+    dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "$1" 2>/dev/null |
+        grep -Eqx "($(dpkg --print-architecture)|all) installed"
 }
 
 install_packages() {
@@ -73,6 +84,69 @@ install_fuzzer() {
     if ! compgen -G '/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' >/dev/null; then
         install_packages libclang-rt-14-dev || say "there is no libFuzzer for clang 14 here: the fuzzers are left out"
     fi
+}
+
+# --- arm64 packages, beside the machine's own ---------------------------------------------------
+# apt with an architecture and state of its own, so that nothing of this machine's packages changes: some of the
+# libraries cannot be installed for two architectures at once.
+arm64_apt() {
+    local state=$ROOT/build/arm64/apt command=$1 options=()
+    shift
+    if [[ -n ${BLUECACHE_ARM64_SOURCES:-} ]]; then
+        options=(-o "Dir::Etc::sourcelist=$(realpath "$BLUECACHE_ARM64_SOURCES")" -o Dir::Etc::sourceparts=/dev/null)
+    fi
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+    : >"$state/status"
+    "$command" -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o APT::Sandbox::User= \
+        -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state/cache" "${options[@]}" "$@"
+}
+
+# unpack FOLDER ARCHIVE...  One layout for all releases: /lib and its like lie under /usr.
+unpack() {
+    local folder=$1 name archive
+    shift
+    rm -rf "$folder"
+    for name in bin lib sbin; do
+        mkdir -p "$folder/usr/$name"
+        ln -s "usr/$name" "$folder/$name"
+    done
+    for archive in "$@"; do
+        dpkg-deb --fsys-tarfile "$archive" | tar -x --keep-directory-symlink --no-same-owner -C "$folder"
+    done
+    # A linker that is given this root would follow absolute links out of it.
+    find "$folder" -lname '/*' -print | while read -r name; do
+        ln -sfnr "$folder$(readlink "$name")" "$name"
+    done
+}
+
+arm64_fail() {
+    die "$1. Preset dpu-cross and its tests need arm64 packages; if apt's sources have none, name some in" \
+        "BLUECACHE_ARM64_SOURCES (--help)"
+}
+
+make_arm64() {
+    local folder=$ROOT/build/arm64 kernel want stamp
+    stamp=$folder/.bluecache
+    want="$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release): ${ARM64_PACKAGES[*]} $ARM64_KERNEL"
+    if [[ -f $stamp && $(<"$stamp") == "$want" ]]; then
+        say "build/arm64 is there"
+        return
+    fi
+    say "unpacking arm64 packages into build/arm64: ${ARM64_PACKAGES[*]} $ARM64_KERNEL"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    arm64_apt apt-get update -qq || arm64_fail "apt cannot read its sources for arm64"
+    arm64_apt apt-get install -y -qq --download-only --no-install-recommends "${ARM64_PACKAGES[@]}" </dev/null ||
+        arm64_fail "apt has no arm64 packages of the libraries"
+    unpack "$folder/root" "$folder"/apt/cache/archives/*.deb
+    # The package of this name is empty and leads to that of the newest kernel.
+    kernel=$(arm64_apt apt-cache depends "$ARM64_KERNEL" | sed -n 's/^ *Depends: \(linux-image-[^:]*\).*/\1/p' | head -n 1)
+    [[ -n $kernel ]] || arm64_fail "apt has no package $ARM64_KERNEL"
+    (cd "$folder/apt" && arm64_apt apt-get download -qq "$kernel") || arm64_fail "apt cannot download $kernel"
+    unpack "$folder/kernel" "$folder"/apt/linux-image-*.deb
+    rm -rf "$folder/apt"
+    printf '%s\n' "$want" >"$stamp"
+    say "build/arm64 is ready ($kernel)"
 }
 
 # --- Python environments ------------------------------------------------------------------------
@@ -218,10 +292,10 @@ main() {
         liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev
         libcmocka-dev clang-format-14 shellcheck
     )
-    local python=none fuzz=no lmcache=no
+    local python=none fuzz=no lmcache=no cross=no
     while [[ $# -gt 0 ]]; do
         case $1 in
-            --cross) packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static) ;;
+            --cross) cross=yes packages+=(gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user qemu-system-arm) ;;
             --bench) packages+=(fio memcached python3-matplotlib) ;;
             --fuzz) fuzz=yes ;;
             --lmcache) lmcache=yes packages+=(redis-server patch) ;;
@@ -238,6 +312,9 @@ main() {
     install_packages "${packages[@]}"
     if [[ $fuzz == yes ]]; then
         install_fuzzer
+    fi
+    if [[ $cross == yes ]]; then
+        make_arm64
     fi
     if [[ $python == all ]]; then
         make_venv "venv-nixl-$NIXL_OLDEST" "$NIXL_OLDEST"

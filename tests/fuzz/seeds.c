@@ -14,6 +14,7 @@
 #include "backend/posix_format.h"
 #include "base/assert.h"
 #include "channel/channel.h"
+#include "channel/comch_wire.h"
 #include "samples.h"
 
 #define SAMPLES_PER_TYPE 3u
@@ -89,6 +90,36 @@ static void messages(void)
             len = frame(type, body, len, stream);
             put("channel", number, (uint8_t)(number << 2 | 3u), stream, len);
         }
+    }
+}
+
+/* Each record is a message of Comch with its length before it. */
+static size_t comch_record(uint8_t *out, uint8_t kind, uint32_t taken, size_t data_len)
+{
+    struct bc_comch_header header = {.kind = kind, .taken = taken};
+    size_t len = BC_COMCH_HEADER_LEN + data_len;
+
+    out[0] = (uint8_t)len;
+    out[1] = (uint8_t)(len >> 8);
+    bc_comch_header_encode(&header, out + 2);
+    memset(out + 2 + BC_COMCH_HEADER_LEN, 'd', data_len);
+    return 2 + len;
+}
+
+static void comch(void)
+{
+    static const uint8_t kinds[] = {BC_COMCH_DATA, BC_COMCH_CREDIT, BC_COMCH_DATA, BC_COMCH_CLOSE,
+                                    BC_COMCH_DATA};
+    uint8_t records[2048];
+
+    for (uint32_t number = 0; number < 3; number++) {
+        size_t len = 0;
+
+        for (size_t i = 0; i < BC_ARRAY_LEN(kinds); i++) {
+            len += comch_record(records + len, kinds[i], 0,
+                                kinds[i] == BC_COMCH_DATA ? 100 + 50 * number : 0);
+        }
+        put("comch", number, (uint8_t)number, records, len);
     }
 }
 
@@ -192,6 +223,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     messages();
+    comch();
     options();
     texts();
     blocks();

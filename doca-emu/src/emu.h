@@ -35,6 +35,9 @@ EMU_INTERNAL uint64_t emu_now_ns(void);
 EMU_INTERNAL void emu_log(enum doca_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The level of every back end for the library's messages. INVALID_VALUE: there is no such level. */
+EMU_INTERNAL doca_error_t emu_log_set_sdk_level(uint32_t level);
+
 /* A program broke a rule that the real library answers with undefined behaviour: logs the sentence,
  * and aborts in strict mode (DOCA_EMU_STRICT; by default on unless the library was built with
  * NDEBUG). */

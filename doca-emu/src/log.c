@@ -133,6 +133,21 @@ doca_error_t doca_log_backend_set_sdk_level(struct doca_log_backend *backend, ui
     return doca_log_backend_set_level_lower_limit(backend, level);
 }
 
+doca_error_t emu_log_set_sdk_level(uint32_t level)
+{
+    if (!level_valid(level)) {
+        return DOCA_ERROR_INVALID_VALUE;
+    }
+    pthread_mutex_lock(&logs.lock);
+    for (size_t i = 0; i < logs.num_backends; i++) {
+        if (logs.backends[i].sdk) {
+            logs.backends[i].level = level;
+        }
+    }
+    pthread_mutex_unlock(&logs.lock);
+    return DOCA_SUCCESS;
+}
+
 doca_error_t doca_log_backend_create_with_file_sdk(FILE *fptr, struct doca_log_backend **backend)
 {
     if (fptr == NULL || backend == NULL) {

@@ -82,6 +82,12 @@ DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_active_rate(const struct doca_de
 #if DOCA_EMU_SHOW_NEW
 DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_vhca_id(const struct doca_devinfo *devinfo,
                                                         uint16_t *vhca_id);
+/* These two are younger than 3.0; the common code of younger samples calls them. NOT_SUPPORTED: the
+ * function is no SF. */
+DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_pci_func_type(
+    const struct doca_devinfo *devinfo, enum doca_pci_func_type *pci_func_type);
+DOCA_EXPERIMENTAL doca_error_t doca_devinfo_get_sf_index(const struct doca_devinfo *devinfo,
+                                                         uint32_t *sf_index);
 #endif
 
 DOCA_STABLE doca_error_t doca_devinfo_rep_cap_is_filter_all_supported(

@@ -3,7 +3,13 @@
 #ifndef DOCA_TYPES_H_
 #define DOCA_TYPES_H_
 
+/* Programs for the SDK get the standard ones through its headers. */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "doca_compat.h"
 

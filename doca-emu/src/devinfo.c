@@ -127,6 +127,28 @@ doca_error_t doca_devinfo_get_vhca_id(const struct doca_devinfo *devinfo, uint16
     return DOCA_SUCCESS;
 }
 
+doca_error_t doca_devinfo_get_pci_func_type(const struct doca_devinfo *devinfo,
+                                            enum doca_pci_func_type *pci_func_type)
+{
+    if (devinfo == NULL || pci_func_type == NULL) {
+        return DOCA_ERROR_INVALID_VALUE;
+    }
+    *pci_func_type = emu_devinfo_function(devinfo)->type;
+    return DOCA_SUCCESS;
+}
+
+doca_error_t doca_devinfo_get_sf_index(const struct doca_devinfo *devinfo, uint32_t *sf_index)
+{
+    if (devinfo == NULL || sf_index == NULL) {
+        return DOCA_ERROR_INVALID_VALUE;
+    }
+    if (emu_devinfo_function(devinfo)->type != DOCA_PCI_FUNC_TYPE_SF) {
+        return DOCA_ERROR_NOT_SUPPORTED;
+    }
+    *sf_index = devinfo->index;
+    return DOCA_SUCCESS;
+}
+
 static doca_error_t answer_if_dpu(const struct doca_devinfo *devinfo, uint8_t *answer)
 {
     if (devinfo == NULL || answer == NULL) {

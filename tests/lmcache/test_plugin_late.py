@@ -154,8 +154,8 @@ class Wants(list):
     def __init__(self, count):
         self.late = [0] * count
         for index in range(count):
-            self.append(transfer.Want(Name(b"key %d" % index, 1), Place(4096 + 128 * index, 128), LAYOUT,
-                                      lambda found: transfer.Outcome.MISMATCH, lambda index=index: self.count(index)))
+            self.append(transfer.Want(Name(b"key %d" % index, 1), Place(4096 + 128 * index, 128), LAYOUT, index,
+                                      lambda index, found: transfer.Outcome.MISMATCH, self.count))
 
     def count(self, index):
         self.late[index] += 1

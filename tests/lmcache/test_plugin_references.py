@@ -3,6 +3,7 @@
 whatever happens. And puts and gets that meet."""
 
 import asyncio
+import dataclasses
 import threading
 
 import lmc
@@ -77,6 +78,9 @@ def each_put(line, address):
             obj.ref_count_down()
         store.backend.batched_submit_put_task(wanted, _broken(store, wanted))
         assert counters(store)["puts_dropped_unsupported"] == 4
+        nameless = dataclasses.replace(wanted[2], chunk_hash="no number")
+        assert put(store, [wanted[0], nameless, wanted[1]]) == [(1, 1), (0, 0), (1, 1)]
+        assert counters(store)["puts_dropped_unsupported"] == 5
         assert not any(store.backend.exists_in_put_tasks(key) for key in wanted)
 
 

@@ -4,10 +4,12 @@
 import ctypes
 import errno
 import mmap
+import struct
 
 import package
 from package import OBJECT, entry, get, make_place, pattern, place, put, stored  # noqa: F401
 from bluecache import Client, ConnectError, Entry, Error, StatKind, Status
+from bluecache.entries import HeadedEntries, pack_entries
 import bluecache
 import pytest
 
@@ -276,3 +278,55 @@ def pushes_many(line, count):
 
 def test_thousands_of_entries_in_one_request(place):
     place.run(pushes_many, 5000)
+
+
+def packs_heads_and_bodies(line):
+    with Client() as client:
+        head, one, two = [client.register(bytearray(64 * 1024)) for _ in range(3)]
+        keys = [b"a", b"\0" * 1024, b"ccc"]
+        for groups in (None, [7, 0, (1 << 64) - 1]):
+            columns = HeadedEntries(head, [0, 1024, 512], 512, [one, two, one], [0, 4096, 8192], [100, 200, 300], keys,
+                                    groups)
+            listed = [columns[index] for index in range(len(columns))]
+            assert listed == list(columns) == columns[:] and len(columns) == 6 and columns[-1] == listed[5]
+            assert listed[3] == Entry(two, 4096, keys[1], 512, 200, 0 if groups is None else groups[1])
+            handles = {head: 1, one: (1 << 64) - 1, two: 3}
+            fast, slow = [rows(packed) for packed in (columns.pack(handles), pack_entries(listed, handles))]
+            assert fast == slow and [row[1] for row in fast] == [keys[index // 2] for index in range(6)]
+        whole = HeadedEntries(head, [0, 512], 512, [one, two], [0, 0], [100, 200], keys[::2], None)
+        assert client.push(whole).wait() is Status.OK
+        assert [info.size for info in client.query(keys[::2])] == [612, 712]
+        refused(ValueError, client.push, HeadedEntries(head, [], 512, [], [], [], [], None))
+        for bad in ([-1], [1 << 64], [0.5], [None]):
+            refused(ValueError, client.push, HeadedEntries(head, [0], 512, [one], bad, [100], [b"x"], None))
+        refused(ValueError, client.push, HeadedEntries(head, [0], 512, [one, one], [0, 0], [1, 1], [b"x", b"y"], None))
+        refused(Error, client.push, HeadedEntries(head, [0], 512, [one], [0], [1 << 20], [b"x"], None))
+        two.unregister()
+        refused(bluecache.ClosedError, client.push, whole)
+        assert client.connected
+    try:
+        client.connected
+    except bluecache.ClosedError:
+        return
+    raise AssertionError("a closed client told something")
+
+
+def rows(packed):
+    """The array that the library reads; keys instead of their addresses."""
+    made = []
+    for memory, offset, key, key_len, *rest in struct.iter_unpack("=7Q", ctypes.string_at(packed.address,
+                                                                                          56 * packed.count)):
+        made.append((memory, ctypes.string_at(key, key_len), offset, *rest))
+    return made
+
+
+def refused(kind, call, *arguments):
+    try:
+        call(*arguments)
+    except kind:
+        return
+    raise AssertionError("%s was not raised" % kind.__name__)
+
+
+def test_columns_are_packed_as_entries(place):
+    place.run(packs_heads_and_bodies)

@@ -7,7 +7,7 @@ import ctypes
 import errno
 import os
 import struct
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 import warnings
 import weakref
 import _thread
@@ -148,13 +148,16 @@ class Client:
     def info(self) -> ClientInfo:
         """The connection as it is now."""
         raw = _abi.ClientInfo()
-        handle = self._core.enter()
-        try:
-            self._library.client_get_info(handle, ctypes.byref(raw))
-        finally:
-            self._core.leave()
+        self._inside(self._library.client_get_info, ctypes.byref(raw))
         return ClientInfo._make(value.decode(errors="replace") if isinstance(value, bytes) else value
                                 for value in (getattr(raw, field) for field in ClientInfo._fields))
+
+    @property
+    def connected(self) -> bool:
+        """As info.connected, at a tenth of its time."""
+        raw = _abi.ClientInfo()
+        self._inside(self._library.client_get_info, ctypes.byref(raw))
+        return bool(raw.connected)
 
     # ---- memory ------------------------------------------------------------------------------
 
@@ -301,13 +304,17 @@ class Client:
 
     def _call(self, function: "ctypes._NamedFuncPointer", *arguments: object) -> None:
         """A function that takes the client and returns 0 or a negative errno."""
-        handle = self._core.enter()
-        try:
-            rc: int = function(handle, *arguments)
-        finally:
-            self._core.leave()
+        rc: int = self._inside(function, *arguments)
         if rc != 0:
             raise Error(-rc)
+
+    def _inside(self, function: "ctypes._NamedFuncPointer", *arguments: object) -> Any:
+        """A function that takes the client."""
+        handle = self._core.enter()
+        try:
+            return function(handle, *arguments)
+        finally:
+            self._core.leave()
 
     # ---- readiness ---------------------------------------------------------------------------
 

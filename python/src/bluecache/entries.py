@@ -5,10 +5,12 @@ Every row is packed as 64-bit words: for 1,024 entries that takes a quarter of a
 structures three times (from tuples) or six times (field by field) as long. All keys lie one behind the other in one
 bytes object, which has to stay alive, as the array, until the library's call is over."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 import ctypes
+from itertools import accumulate, chain, repeat
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from bluecache.status import Status
 
@@ -49,8 +51,9 @@ class Packed:
 
     __slots__ = ("address", "count", "_rows", "_keys")
 
-    def __init__(self, rows: bytearray, keys: bytes, count: int) -> None:
-        self._rows = (ctypes.c_char * len(rows)).from_buffer(rows)
+    def __init__(self, rows: "bytearray | array[int]", keys: bytes, count: int) -> None:
+        # The first byte holds the whole buffer. An array type of its length would be made anew each time, slowly.
+        self._rows = ctypes.c_char.from_buffer(rows) if rows else ctypes.c_char()
         self._keys = keys
         self.address = ctypes.addressof(self._rows)
         self.count = count
@@ -65,6 +68,66 @@ def _join(keys: Sequence[bytes]) -> tuple[bytes, int]:
     if sum(map(len, keys)) != len(joined):
         raise TypeError("keys must be bytes")  # views of wider items: their len() does not count bytes
     return joined, ctypes.cast(ctypes.c_char_p(joined), ctypes.c_void_p).value or 0
+
+
+class HeadedEntries(Sequence[Entry]):
+    """Entries of objects that begin with a head of `head_len` bytes: of each its head, then its body. Given as columns,
+    which are packed without a step of the interpreter for each entry, at a quarter of the time of as many entries.
+
+    head_offsets: in `head`, of each object. memories, offsets, lengths: of the bodies. groups: None for none."""
+
+    __slots__ = ("_head", "_head_offsets", "_head_len", "_memories", "_offsets", "_lengths", "_keys", "_groups")
+
+    def __init__(self, head: "Memory", head_offsets: Sequence[int], head_len: int,
+                 memories: Sequence["Memory"], offsets: Sequence[int], lengths: Sequence[int], keys: Sequence[bytes],
+                 groups: Sequence[int] | None) -> None:
+        self._head = head
+        self._head_offsets = head_offsets
+        self._head_len = head_len
+        self._memories = memories
+        self._offsets = offsets
+        self._lengths = lengths
+        self._keys = keys
+        self._groups = groups
+
+    def __len__(self) -> int:
+        return 2 * len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry]: ...
+
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        place, is_body = divmod(range(len(self))[index], 2)
+        key, group = self._keys[place], 0 if self._groups is None else self._groups[place]
+        if not is_body:
+            return Entry(self._head, self._head_offsets[place], key, 0, self._head_len, group)
+        return Entry(self._memories[place], self._offsets[place], key, self._head_len, self._lengths[place], group)
+
+    def pack(self, handles: Mapping["Memory", int]) -> Packed:
+        """As pack_entries(self, handles)."""
+        keys = self._keys
+        if not keys:
+            raise ValueError("a request needs at least one entry")
+        joined, address = _join(keys)
+        key_lens = list(map(len, keys))
+        addresses = list(accumulate(key_lens[:-1], initial=address))
+        groups = repeat(0) if self._groups is None else self._groups
+        head_len = repeat(self._head_len)
+        try:
+            rows = array("Q", chain.from_iterable(zip(
+                repeat(handles[self._head]), self._head_offsets, addresses, key_lens, repeat(0), head_len, groups,
+                map(handles.__getitem__, self._memories), self._offsets, addresses, key_lens, head_len, self._lengths,
+                groups)))
+        except (OverflowError, TypeError):
+            raise ValueError("offsets, lengths and groups are whole numbers from 0 to 2**64 - 1") from None
+        if len(rows) != 14 * len(keys):
+            raise ValueError("the columns are not of one length")
+        return Packed(rows, joined, len(self))
 
 
 def pack_keys(keys: Sequence[bytes]) -> Packed:
@@ -84,6 +147,8 @@ def pack_keys(keys: Sequence[bytes]) -> Packed:
 def pack_entries(entries: Sequence[Entry], handles: Mapping["Memory", int]) -> Packed:
     """struct bc_entry[]. handles: of any memory; what it raises goes on. TypeError, ValueError: no entries, or a field
     is missing, not of its type or below zero."""
+    if isinstance(entries, HeadedEntries):
+        return entries.pack(handles)
     try:
         keys = [entry[2] for entry in entries]
     except (TypeError, IndexError):

@@ -72,7 +72,7 @@ class Agent:
         if self._state is not State.READY or self._client is None:
             return False
         try:
-            return self._client.info.connected
+            return self._client.connected
         except bluecache.Error:
             return False
 

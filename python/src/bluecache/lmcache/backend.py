@@ -15,7 +15,6 @@ also read, and would compute with whatever is in memory when an object was evict
 
 import asyncio
 import concurrent.futures
-import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -58,7 +57,7 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         self._allocator = None if local_cpu_backend is None else local_cpu_backend.get_memory_allocator()
         self.agents = self._start_agents(options)
         self._transfer = Transfer(options, self.agents, self.counters, self._log, lambda _: self._home)
-        self._putting: set[Any] = set()
+        self._putting: set[bytes] = set()  # names
         self._lock = threading.Lock()
         self._closed = False
         if self._allocator is not None:
@@ -103,8 +102,9 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         return await asyncio.get_running_loop().run_in_executor(None, self.batched_contains, keys, pin)
 
     def exists_in_put_tasks(self, key: Any) -> bool:
+        name = self._names.without_group([key])[0]
         with self._lock:
-            return key in self._putting
+            return name.key in self._putting
 
     # ---- put -------------------------------------------------------------------------------------
 
@@ -121,17 +121,18 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         over = threading.Event()
         left = _Countdown(len(stored), over.set)
 
-        def done(index: int, is_stored: bool) -> None:
-            key, obj = taken[index]
+        def done(indexes: Sequence[int], is_stored: bool) -> None:
             with self._lock:
-                self._putting.discard(key)
-            obj.ref_count_down()
-            if is_stored and on_complete_callback is not None:
-                try:
-                    on_complete_callback(key)
-                except Exception as error:
-                    logger.warning("BlueCache: on_complete_callback failed: %s", error)
-            left.count()
+                self._putting.difference_update([stored[index].name.key for index in indexes])
+            for index in indexes:
+                key, obj = taken[index]
+                obj.ref_count_down()
+                if is_stored and on_complete_callback is not None:
+                    try:
+                        on_complete_callback(key)
+                    except Exception as error:
+                        logger.warning("BlueCache: on_complete_callback failed: %s", error)
+            left.count(len(indexes))
 
         self._transfer.put(stored, done)
         if not self.options.async_put:
@@ -139,24 +140,47 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
 
     def _take(self, keys: Sequence[Any], objs: Sequence[Any]) -> tuple[list[Stored], list[tuple[Any, Any]]]:
         """Those that can be stored, with a reference each."""
-        stored: list[Stored] = []
-        taken: list[tuple[Any, Any]] = []
-        for key, obj in zip(keys, objs):
+        found: list[tuple[Stored, Any, Any]] = []
+        describer = compat.Describer()
+        layout, header = None, b""
+        for key, obj, name in zip(keys, objs, self._named(keys)):
             try:
-                item = Stored(self._names.of(key), compat.place_of(obj), encode(compat.layout_of(obj)))
+                if isinstance(name, Exception):
+                    raise name
+                place, its = describer.of(obj)
+                if its is not layout:
+                    layout, header = its, encode(its)
             except Exception as error:  # whatever LMCache may hand over one day
                 self.counters.add("puts_dropped_unsupported")
                 self._log.warn("unsupported", "an object is not stored: %s", error)
                 continue
-            with self._lock:
-                if key in self._putting:
-                    self.counters.add("puts_skipped")
-                    continue
-                self._putting.add(key)
+            found.append((Stored(name, place, header), key, obj))
+        stored: list[Stored] = []
+        taken: list[tuple[Any, Any]] = []
+        with self._lock:
+            putting = self._putting
+            for item, key, obj in found:
+                if item.name.key not in putting:
+                    putting.add(item.name.key)
+                    stored.append(item)
+                    taken.append((key, obj))
+        for _, obj in taken:
             obj.ref_count_up()
-            stored.append(item)
-            taken.append((key, obj))
+        self.counters.add("puts_skipped", len(found) - len(stored))
         return stored, taken
+
+    def _named(self, keys: Sequence[Any]) -> Sequence[Name | Exception]:
+        """The name of each, or why it has none."""
+        try:
+            return self._names.with_group(keys)
+        except Exception:  # one of them has none
+            return [self._named_alone(key) for key in keys]
+
+    def _named_alone(self, key: Any) -> Name | Exception:
+        try:
+            return self._names.of(key)
+        except Exception as error:
+            return error
 
     # ---- get -------------------------------------------------------------------------------------
 
@@ -210,8 +234,9 @@ class BlueCacheBackend(StoragePluginInterface):  # type: ignore[misc]
         if not keys or self._closed or self.local_cpu_backend is None or not self._transfer.usable():
             return None
         try:
-            return _Basket(self._names.without_group(keys), compat.whole_chunk(self.metadata), self._allocate,
-                           self.counters)
+            whole = compat.whole_chunk(self.metadata)
+            return _Basket(self._names.without_group(keys), whole, self._allocate, self.counters,
+                           compat.allocate_all(self.local_cpu_backend, whole, len(keys)))
         except LayoutError as error:
             self._log.warn("layout", "nothing can be read: %s", error)
             return None
@@ -285,9 +310,9 @@ class _Countdown:
         self._lock = threading.Lock()
         self._call = call
 
-    def count(self) -> None:
+    def count(self, times: int) -> None:
         with self._lock:
-            self._left -= 1
+            self._left -= times
             last = self._left == 0
         if last:
             self._call()
@@ -298,18 +323,21 @@ class _Basket:
     late."""
 
     def __init__(self, names: Sequence[Name], whole: Layout, allocate: Callable[[Layout], Any],
-                 counters: Counters) -> None:
+                 counters: Counters, objects: list[Any]) -> None:
+        """objects: one for each name, of the whole layout; or none, and each is allocated by itself."""
         self._whole = whole
         self._allocate = allocate
-        self._objects: list[Any] = [None] * len(names)
-        self.wants: list[Want] = []
-        room = True
-        for index, name in enumerate(names):
-            obj = self._objects[index] = allocate(whole) if room else None
-            room = obj is not None  # the first ones matter most; the others would only push them out
-            self.wants.append(Want(name, None if obj is None else compat.place_of(obj), whole,
-                                   functools.partial(self._other, index), functools.partial(self._drop_one, index)))
-        counters.add("gets_no_memory", sum(obj is None for obj in self._objects))
+        self._objects = objects
+        while len(objects) < len(names):
+            obj = allocate(whole)
+            if obj is None:  # the first ones matter most; the others would only push them out
+                objects += [None] * (len(names) - len(objects))
+            else:
+                objects.append(obj)
+        self.wants = [Want(name, None if obj is None else compat.place_of(obj), whole, index, self._other,
+                           self._drop_one)
+                      for index, (name, obj) in enumerate(zip(names, objects))]
+        counters.add("gets_no_memory", objects.count(None))
 
     def _other(self, index: int, found: Layout) -> Place | Outcome:
         """The object has another layout: a chunk with fewer tokens, or no KV at all (an encoder's output)."""

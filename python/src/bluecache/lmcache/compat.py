@@ -106,9 +106,29 @@ def place_of(obj: Any) -> Place:
     if not isinstance(raw, torch.Tensor) or not raw.is_contiguous():
         raise LayoutError("the object's bytes are in no tensor")
     length = int(obj.get_size())
-    if not 0 < length <= raw.numel() * raw.element_size():
+    if not 0 < length <= raw.nbytes:
         raise LayoutError("the object has %d bytes" % length)
-    return Place(raw.data_ptr(), length, _device(raw))
+    return Place(raw.data_ptr(), length, None if raw.is_cpu else _device(raw))
+
+
+class Describer:
+    """Place and layout of memory objects that mostly look alike: what equals the one before is not worked out again. One
+    thread."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[Any, Any, Any, int] | None = None
+        self._layout: Layout | None = None
+
+    def of(self, obj: Any) -> tuple[Place, Layout]:
+        """LayoutError: see place_of and layout_of."""
+        place = place_of(obj)
+        meta = obj.meta
+        seen = (getattr(meta, "shapes", None) or meta.shape, getattr(meta, "dtypes", None) or meta.dtype, meta.fmt,
+                place.length)
+        if self._layout is None or seen != self._seen:
+            self._layout = layout_of(obj)
+            self._seen = seen
+        return place, self._layout
 
 
 def layout_of(obj: Any) -> Layout:
@@ -156,6 +176,20 @@ def allocate(backend: Any, layout: Layout) -> Any:
                            busy_loop=False)
     assert obj is None or isinstance(obj, MemoryObj)
     return obj
+
+
+def allocate_all(backend: Any, layout: Layout, count: int) -> list[Any]:
+    """So many objects at once, at half the time of as many calls of allocate(); or none, when there is no room for all
+    of them without eviction."""
+    take = getattr(backend, "batched_allocate", None)
+    if take is None or layout.length != layout.natural_length():
+        return []
+    try:
+        objects = take([torch.Size(shape) for shape in layout.shapes], [getattr(torch, name) for name in layout.dtypes],
+                       count, fmt=MemoryFormat[layout.fmt], eviction=False, busy_loop=False)
+    except (KeyError, AttributeError, TypeError, NotImplementedError):  # of this release, or this allocator
+        return []
+    return objects or []
 
 
 class _Found(list[Any]):

@@ -40,7 +40,11 @@ def _bounded(data: bytes) -> bytes:
 
 def group_of(text: str) -> int:
     """64 bits of a name without its rank, never 0."""
-    return int.from_bytes(hashlib.blake2b(_bytes(text), digest_size=8).digest(), "little") or 1
+    return _group_of(_bytes(text))
+
+
+def _group_of(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") or 1
 
 
 def _hex(chunk: bytes | int) -> str:
@@ -68,26 +72,33 @@ class EngineNames:
         self._shared = shared
 
     def of(self, key: Any) -> Name:
-        head, tail, world = self._around(key.model_name, key.dtype, key.tags, key.world_size, key.worker_id,
-                                         getattr(key, "layer_id", None))
-        text = head + _hex(key.chunk_hash)
-        return Name(_bounded(_bytes(text + tail)), group_of(text + world))
+        return self._names([key], True)[0]
+
+    def with_group(self, keys: Sequence[Any]) -> list[Name]:
+        """As of(), for all of them."""
+        return self._names(keys, True)
 
     def without_group(self, keys: Sequence[Any]) -> list[Name]:
-        """The same for all of them, with group 0: for what is looked for and not put. The keys of a request differ in
-        little but the chunk, so most of a name is made once."""
+        """The same for all of them, with group 0: for what is looked for and not put."""
+        return self._names(keys, False)
+
+    def _names(self, keys: Sequence[Any], grouped: bool) -> list[Name]:
+        """The keys of a request differ in little but the chunk, so most of a name is made once."""
         names = []
         known: object = None
-        before = after = b""
+        before = after = world = b""
+        group = 0
         for key in keys:
             of = (key.model_name, key.dtype, key.tags, key.world_size, key.worker_id, getattr(key, "layer_id", None))
             if of != known:
                 known = of
-                head, tail, _ = self._around(*of)
-                before, after = _bytes(head), _bytes(tail)
+                before, after, world = map(_bytes, self._around(*of))
             chunk = key.chunk_hash
-            data = before + (b"%x" % chunk if type(chunk) is int else _hex(chunk).encode()) + after
-            names.append(Name(data if len(data) <= KEY_LEN_MAX else _bounded(data), 0))
+            text = before + (b"%x" % chunk if type(chunk) is int else _hex(chunk).encode())
+            data = text + after
+            if grouped:
+                group = _group_of(text + world)
+            names.append(Name(data if len(data) <= KEY_LEN_MAX else _bounded(data), group))
         return names
 
     def _around(self, model: str, dtype: object, tags: Any, world_size: int, worker: int,

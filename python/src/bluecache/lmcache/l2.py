@@ -265,11 +265,11 @@ class _Store:
                 logger.warning("BlueCache: an object cannot be stored: %s", error)
         self._left = len(self.stored)
 
-    def done(self, index: int, stored: bool) -> None:
+    def done(self, indexes: Sequence[int], stored: bool) -> None:
         with self._lock:
-            self._left -= 1
+            self._left -= len(indexes)
             if stored:
-                self._good.append(index)
+                self._good += indexes
             last = self._left == 0
         if last:
             self._adapter.store_over(self._task, [self._keys[index] for index in self._good],
@@ -293,11 +293,13 @@ class _Load:
                 logger.warning("BlueCache: an object cannot be loaded: %s", error)
                 self.wants.append(None)
                 continue
-            self.wants.append(Want(names.of(key), place, layout, functools.partial(self._other, index, layout),
-                                   self._one_over))
+            self.wants.append(Want(names.of(key), place, layout, index, self._other, lambda _: self._some_over(1)))
 
-    def _other(self, index: int, given: Layout, found: Layout) -> Place | Outcome:
+    def _other(self, index: int, found: Layout) -> Place | Outcome:
         """The same tensor, of which fewer bytes were used (a serialized form), is read all the same."""
+        want = self.wants[index]
+        assert want is not None and want.layout is not None
+        given = want.layout
         if found.shapes != given.shapes or found.dtypes != given.dtypes or found.length > given.length:
             return Outcome.MISMATCH
         obj = self._objects[index]
@@ -307,9 +309,9 @@ class _Load:
 
     def over(self) -> None:
         """The transfer gave back all objects but those that are late."""
-        self._one_over(1 + sum(want is None or not want.is_late for want in self.wants))
+        self._some_over(1 + sum(want is None or not want.is_late for want in self.wants))
 
-    def _one_over(self, count: int = 1) -> None:
+    def _some_over(self, count: int) -> None:
         with self._lock:
             self._left -= count
             last = self._left == 0

@@ -13,6 +13,10 @@ class Places:
         self._lock = threading.Lock()
         self._agents: "collections.OrderedDict[bytes, int]" = collections.OrderedDict()
 
+    @property
+    def is_on(self) -> bool:
+        return self._keys_max > 0
+
     def note(self, key: bytes, agent: int) -> None:
         if self._keys_max == 0:
             return

@@ -7,6 +7,7 @@ write somewhere else."""
 
 import collections
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import bluecache
@@ -51,12 +52,33 @@ class Regions:
 
     def find(self, place: Place) -> Spot | None:
         """None: it is not in the pool."""
+        memory = self.find_each([place])[0]
+        return None if memory is None else Spot(memory, place.address - memory.address)
+
+    def find_each(self, places: Sequence[Place]) -> list[bluecache.Memory | None]:
+        """The memory of each."""
         with self._lock:
-            for memory in self._pools:
-                offset = place.address - memory.address
-                if memory.device == place.device and 0 <= offset and offset + place.length <= memory.length:
-                    return Spot(memory, offset)
-        return None
+            pools = [(pool, pool.address, pool.address + pool.length, pool.device) for pool in self._pools]
+        found: list[bluecache.Memory | None] = []
+        for address, length, device in places:
+            for memory, begin, end, of in pools:
+                if begin <= address and address + length <= end and of == device:
+                    found.append(memory)
+                    break
+            else:
+                found.append(None)
+        return found
+
+    def find_and_borrow(self, places: Sequence[Place], borrowed: list[Spot]) -> list[bluecache.Memory]:
+        """The memory of each place; what is in no pool is registered, and added to `borrowed`, whatever happens then.
+        bluecache.Error: see borrow."""
+        memories: list[bluecache.Memory] = []
+        for place, memory in zip(places, self.find_each(places)):
+            if memory is None:
+                borrowed.append(self.borrow(place))
+                memory = borrowed[-1].memory
+            memories.append(memory)
+        return memories
 
     def borrow(self, place: Place) -> Spot:
         """Registers it, which takes a round trip; to be given back. bluecache.Error: it cannot be registered."""
@@ -102,13 +124,18 @@ class Slots:
             self._users[slot] = self._users.get(slot, 0) + 1
             return slot
 
-    def take(self) -> int | None:
-        """A slot for the DPU to write to; None: all are in use. To be given back."""
+    def take(self, count: int) -> list[int] | None:
+        """So many slots for the DPU to write to; None: there are not as many. To be given back."""
+        slots: list[int] = []
         with self._lock:
-            slot = self._take()
-            if slot is not None:
-                self._users[slot] = 1
-            return slot
+            while len(slots) < count:
+                slot = self._take()
+                if slot is None:
+                    self._free += slots
+                    return None
+                slots.append(slot)
+            self._users.update(dict.fromkeys(slots, 1))
+            return slots
 
     def _take(self) -> int | None:
         if self._free:

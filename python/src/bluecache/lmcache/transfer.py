@@ -11,11 +11,13 @@ import enum
 import errno
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import bluecache
-from bluecache import Entry, Op, Status
+from bluecache import Op, Status
+from bluecache.entries import HeadedEntries
 from bluecache.lmcache.agents import Agent
 from bluecache.lmcache.counters import Counters, RareLog, logger
 from bluecache.lmcache.keys import Name
@@ -29,6 +31,10 @@ GRACE_SECONDS = 0.5  # what a request may be late before somebody who waits for 
 REQUEST_OBJECTS = 256  # of one request: the agent begins while the next ones are put together
 
 
+#: told of objects of a put by their indexes, and whether they were stored
+Done = Callable[[Sequence[int], bool], None]
+
+
 class Outcome(enum.Enum):
     OPEN = 0
     HIT = 1
@@ -38,7 +44,7 @@ class Outcome(enum.Enum):
     NO_MEMORY = 5
 
 
-_COUNTER = {Outcome.HIT: "gets", Outcome.MISS: "gets_missed", Outcome.FAILED: "gets_failed", Outcome.OPEN: "gets_failed",
+_COUNTER = {Outcome.MISS: "gets_missed", Outcome.FAILED: "gets_failed", Outcome.OPEN: "gets_failed",
             Outcome.MISMATCH: "gets_mismatched", Outcome.NO_MEMORY: "gets_no_memory"}
 
 
@@ -53,17 +59,18 @@ class Stored(NamedTuple):
 class Want:
     """An object to be got. Where to and how it should look: place and layout, None when there is no room for it.
 
-    other: asked when the object has another layout; gives the place for it, or an Outcome why not. What it replaces is
-    not in use any more. late: called once, later, if the request outlives its deadline (`is_late`): until then the DPU
-    may write to the place."""
+    index: the caller's own number for it. other: asked when the object has another layout; gives the place for it, or
+    an Outcome why not. What it replaces is not in use any more. late: called once, later, if the request outlives its
+    deadline (`is_late`): until then the DPU may write to the place. Both are told the index."""
 
-    __slots__ = ("name", "place", "layout", "other", "late", "outcome", "is_late", "agent", "found")
+    __slots__ = ("name", "place", "layout", "index", "other", "late", "outcome", "is_late", "agent", "found")
 
-    def __init__(self, name: Name, place: Place | None, layout: Layout | None,
-                 other: Callable[[Layout], "Place | Outcome"], late: Callable[[], None]) -> None:
+    def __init__(self, name: Name, place: Place | None, layout: Layout | None, index: int,
+                 other: Callable[[int, Layout], "Place | Outcome"], late: Callable[[int], None]) -> None:
         self.name = name
         self.place = place
         self.layout = layout
+        self.index = index
         self.other = other
         self.late = late
         self.outcome = Outcome.OPEN if place is not None else Outcome.NO_MEMORY
@@ -82,45 +89,52 @@ class Pull:
         self.slots: list[int] = []
         self.borrowed: list[Spot] = []
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> HeadedEntries:
         """Of each want, its header and its bytes. bluecache.Error: memory cannot be registered, or all slots are in
         use."""
         regions = self.agent.regions
-        entries = []
-        for want in self.wants:
-            assert want.place is not None
-            slot = regions.slots.take()
-            if slot is None:
-                raise bluecache.Error(errno.EAGAIN, "too many objects are on their way")
-            self.slots.append(slot)
-            spot = regions.find(want.place)
-            if spot is None:
-                spot = regions.borrow(want.place)
-                self.borrowed.append(spot)
-            entries.append(Entry(regions.slots.memory, slot * HEADER_LEN, want.name.key, 0, HEADER_LEN))
-            entries.append(Entry(spot.memory, spot.offset, want.name.key, HEADER_LEN, want.place.length))
-        return entries
+        slots = regions.slots.take(len(self.wants))
+        if slots is None:
+            raise bluecache.Error(errno.EAGAIN, "too many objects are on their way")
+        self.slots += slots
+        places = [want.place for want in self.wants if want.place is not None]
+        memories = regions.find_and_borrow(places, self.borrowed)
+        return HeadedEntries(
+            regions.slots.memory, [slot * HEADER_LEN for slot in slots], HEADER_LEN, memories,
+            [place.address - memory.address for place, memory in zip(places, memories)],
+            [place.length for place in places], [want.name.key for want in self.wants], None)
 
     def settle(self, statuses: Sequence[Status]) -> None:
         """The request is over: what became of each want. Gives back what it used."""
         try:
-            for index, want in enumerate(self.wants):
-                head, body = statuses[2 * index], statuses[2 * index + 1]
-                want.outcome, want.found = self._judge(want, head, body, index)
+            read = self.agent.regions.slots.read
+            known: bytes | None = None
+            found: Layout | None = None
+            for want, slot, head, body in zip(self.wants, self.slots or repeat(-1), statuses[::2], statuses[1::2]):
+                want.found = None
+                if head is not Status.OK:
+                    want.outcome = Outcome.MISS if head == Status.NOT_FOUND else Outcome.FAILED
+                    continue
+                header = read(slot)
+                if header != known:  # that of the object before, most of the time
+                    known, found = header, self._layout(header)
+                want.found = found
+                if found is None:
+                    want.outcome = Outcome.MISMATCH
+                elif found != want.layout:
+                    want.outcome = Outcome.OPEN
+                else:
+                    want.outcome = Outcome.HIT if body is Status.OK else Outcome.FAILED
         finally:
             self.free()
 
-    def _judge(self, want: Want, head: Status, body: Status, index: int) -> tuple[Outcome, Layout | None]:
-        if head != Status.OK:
-            return (Outcome.MISS if head == Status.NOT_FOUND else Outcome.FAILED), None
+    @staticmethod
+    def _layout(header: bytes) -> Layout | None:
         try:
-            found = decode(self.agent.regions.slots.read(self.slots[index]))
+            return decode(header)
         except LayoutError as error:
             logger.warning("BlueCache: an object is unreadable: %s", error)
-            return Outcome.MISMATCH, None
-        if found != want.layout:
-            return Outcome.OPEN, found
-        return (Outcome.HIT if body == Status.OK else Outcome.FAILED), found
+            return None
 
     def free(self) -> None:
         slots, self.slots = self.slots, []
@@ -137,7 +151,7 @@ class Pull:
     def over(self, _: Sequence[Status]) -> None:
         self.free()
         for want in self.wants:
-            want.late()
+            want.late(want.index)
 
 
 class Ask(NamedTuple):
@@ -176,15 +190,18 @@ class Transfer:
 
     # ---- put -------------------------------------------------------------------------------------
 
-    def put(self, objects: Sequence[Stored], done: Callable[[int, bool], None]) -> None:
-        """Starts to store; never blocks. done(index, stored): exactly once for each object, when nobody reads its memory
-        any more; from this thread or another."""
+    def put(self, objects: Sequence[Stored], done: Done) -> None:
+        """Starts to store; never blocks. done(indexes, stored): with the index of each object exactly once, when nobody
+        reads its memory any more; from this thread or another."""
+        if len(self._agents) == 1:
+            self._put_home(0, objects, done)
+            return
         homes = [self._home_of(stored.name) for stored in objects]
         for home in sorted(set(homes)):
             indexes = [index for index, its in enumerate(homes) if its == home]
             self._put_home(home, [objects[index] for index in indexes], _renumbered(done, indexes))
 
-    def _put_home(self, home: int, objects: Sequence[Stored], done: Callable[[int, bool], None]) -> None:
+    def _put_home(self, home: int, objects: Sequence[Stored], done: Done) -> None:
         agent = self._agents[home]
         if not agent.usable():
             self._drop("puts_dropped_away", range(len(objects)), done)
@@ -198,10 +215,9 @@ class Transfer:
         for begin in range(0, fits, REQUEST_OBJECTS):
             self._push(agent, home, objects[begin:min(begin + REQUEST_OBJECTS, fits)], begin, done)
 
-    def _drop(self, counter: str, indexes: Iterable[int], done: Callable[[int, bool], None]) -> None:
-        for index in indexes:
-            self._counters.add(counter)
-            done(index, False)
+    def _drop(self, counter: str, indexes: Sequence[int], done: Done) -> None:
+        self._counters.add(counter, len(indexes))
+        done(indexes, False)
 
     def _reserve(self, objects: Sequence[Stored]) -> int:
         """How many of them fit below put_queue_bytes. One that is alone always does."""
@@ -224,50 +240,53 @@ class Transfer:
         with self._put_lock:
             return self._put_bytes > 0 and self._put_lock.wait(seconds)
 
-    def _push(self, agent: Agent, home: int, objects: Sequence[Stored], begin: int,
-              done: Callable[[int, bool], None]) -> None:
+    def _push(self, agent: Agent, home: int, objects: Sequence[Stored], begin: int, done: Done) -> None:
         regions = agent.regions
-        slots: list[int] = []
+        slots: list[int] = []  # one for all objects of one header
         borrowed: list[Spot] = []
-        spots: list[Spot | None] = [regions.find(stored.place) for stored in objects]
+        places = [stored.place for stored in objects]
+        lengths = [place.length for place in places]
+        known = regions.find_each(places)
 
-        def entries() -> list[Entry]:
-            made = []
-            for stored, known in zip(objects, spots):
-                spot = known
-                if spot is None:
-                    spot = regions.borrow(stored.place)
-                    borrowed.append(spot)
-                slot = regions.slots.write(stored.header)
-                if slot is None:
-                    raise bluecache.Error(errno.EAGAIN, "too many objects are on their way")
-                slots.append(slot)
-                key, group = stored.name if self._options.group else (stored.name.key, 0)
-                made.append(Entry(regions.slots.memory, slot * HEADER_LEN, key, 0, HEADER_LEN, group))
-                made.append(Entry(spot.memory, spot.offset, key, HEADER_LEN, stored.place.length, group))
-            return made
+        def entries() -> HeadedEntries:
+            memories = regions.find_and_borrow(places, borrowed)
+            offsets, header, offset = [], b"", 0
+            for stored in objects:
+                if stored.header is not header:
+                    header = stored.header
+                    slot = regions.slots.write(header)
+                    if slot is None:
+                        raise bluecache.Error(errno.EAGAIN, "too many objects are on their way")
+                    slots.append(slot)
+                    offset = slot * HEADER_LEN
+                offsets.append(offset)
+            return HeadedEntries(
+                regions.slots.memory, offsets, HEADER_LEN, memories,
+                [place.address - memory.address for place, memory in zip(places, memories)], lengths,
+                [stored.name.key for stored in objects],
+                [stored.name.group for stored in objects] if self._options.group else None)
 
         def over(statuses: Sequence[Status]) -> None:
             regions.slots.give_back(slots, written=True)
             regions.give_back(borrowed)
-            if Status.TIMED_OUT in statuses:
+            if not _all_ok(statuses) and Status.TIMED_OUT in statuses:
                 agent.was_slow()
             # The header and the bytes are one object, which is there or not.
-            bad = [body if head == Status.OK else head for head, body in zip(statuses[::2], statuses[1::2])]
+            bad = [body if head is Status.OK else head for head, body in zip(statuses[::2], statuses[1::2])]
             self._count_puts(home, objects, bad)
             try:
-                for index, status in enumerate(bad):
-                    done(begin + index, status == Status.OK)
+                for stored, indexes in _told_apart(bad, begin):
+                    done(indexes, stored)
             finally:
-                self._release(sum(stored.place.length for stored in objects))
+                self._release(sum(lengths))
 
-        agent.reaper.submit(Job(Op.PUSH, entries, over, 2 * len(objects), self.deadline(), slow=None in spots))
+        agent.reaper.submit(Job(Op.PUSH, entries, over, 2 * len(objects), self.deadline(), slow=None in known))
 
     def _count_puts(self, home: int, objects: Sequence[Stored], statuses: Sequence[Status]) -> None:
-        good = [stored for stored, status in zip(objects, statuses) if status == Status.OK]
+        good = [stored for stored, status in zip(objects, statuses) if status is Status.OK]
         self._counters.add("puts", len(good))
         self._counters.add("put_bytes", sum(stored.place.length for stored in good))
-        for stored in good:
+        for stored in good if self.places.is_on else ():
             self.places.note(stored.name.key, home)
         if len(good) < len(objects):
             bad = next(status for status in statuses if status != Status.OK)
@@ -281,7 +300,8 @@ class Transfer:
         deadline = self.deadline()
         todo = [want for want in wants if want.outcome is Outcome.OPEN]
         for want in todo:
-            want.agent = self.places.find(want.name.key, self._home_of(want.name))
+            want.agent = self.places.find(want.name.key, self._home_of(want.name)) if self.places.is_on else (
+                self._home_of(want.name))
         yield from self._pull(todo, deadline)
         missing = [want for want in todo if want.outcome is Outcome.MISS or want.agent < 0]
         if missing and len(self._agents) > 1 and self._options.ask_others:
@@ -290,8 +310,10 @@ class Transfer:
             for want in missing:
                 want.outcome = Outcome.OPEN
             yield from self._pull(missing, deadline)
+        self._note_hits([want for want in todo if want.outcome is Outcome.HIT])
         for want in todo:
-            self._note(want)
+            if want.outcome is not Outcome.HIT:
+                self._note_miss(want)
 
     def _pull(self, wants: Sequence[Want], deadline: float) -> Generator[Step, None, None]:
         """Asks every want's agent, and again with the place for the layout that turned out."""
@@ -317,23 +339,24 @@ class Transfer:
         if want.found is None or want.found == want.layout:
             want.outcome = Outcome.FAILED
             return
-        place = want.other(want.found)
+        place = want.other(want.index, want.found)
         if isinstance(place, Outcome):
             want.outcome = place
         else:
             want.place, want.layout = place, want.found
 
-    def _note(self, want: Want) -> None:
-        if want.outcome is Outcome.HIT:
-            assert want.place is not None
-            self._counters.add("get_bytes", want.place.length)
-            if want.agent != self._home_of(want.name):
-                self._counters.add("gets_elsewhere")
+    def _note_hits(self, hits: Sequence[Want]) -> None:
+        self._counters.add("gets", len(hits))
+        self._counters.add("get_bytes", sum(want.place.length for want in hits if want.place is not None))
+        if len(self._agents) > 1:
+            self._counters.add("gets_elsewhere", sum(want.agent != self._home_of(want.name) for want in hits))
+        for want in hits if self.places.is_on else ():
             self.places.note(want.name.key, want.agent)
-        else:
-            if want.outcome is Outcome.OPEN:
-                want.outcome = Outcome.FAILED
-            self.places.forget(want.name.key)
+
+    def _note_miss(self, want: Want) -> None:
+        if want.outcome is Outcome.OPEN:
+            want.outcome = Outcome.FAILED
+        self.places.forget(want.name.key)
         self._counters.add(_COUNTER[want.outcome])
 
     # ---- driving a get ---------------------------------------------------------------------------
@@ -380,7 +403,7 @@ class Transfer:
             pull.agent.reaper.adopt(request, pull.over)
 
     def _settle(self, pull: Pull, statuses: Sequence[Status]) -> None:
-        if Status.TIMED_OUT in statuses:
+        if not _all_ok(statuses) and Status.TIMED_OUT in statuses:
             pull.agent.was_slow()
         pull.settle(statuses)
 
@@ -506,9 +529,21 @@ class Transfer:
         return clean
 
 
-def _renumbered(done: Callable[[int, bool], None], indexes: Sequence[int]) -> Callable[[int, bool], None]:
+def _renumbered(done: Done, indexes: Sequence[int]) -> Done:
     """For some of the objects of a put."""
-    return lambda place, stored: done(indexes[place], stored)
+    return lambda places, stored: done([indexes[place] for place in places], stored)
+
+
+def _all_ok(statuses: Sequence[Status]) -> bool:
+    """count() looks at identity first."""
+    return list(statuses).count(Status.OK) == len(statuses)
+
+
+def _told_apart(statuses: Sequence[Status], begin: int) -> list[tuple[bool, Sequence[int]]]:
+    """The indexes, from begin on, of what was stored and of what was not, as far as there are any."""
+    good = [begin + index for index, status in enumerate(statuses) if status is Status.OK]
+    bad = [begin + index for index, status in enumerate(statuses) if status is not Status.OK]
+    return [(stored, indexes) for stored, indexes in ((True, good), (False, bad)) if indexes]
 
 
 class _Handover:

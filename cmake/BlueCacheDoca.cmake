@@ -15,15 +15,15 @@ if(DOCA_DIR)
     if(NOT EXISTS "${DOCA_DIR}/include/doca_dma.h")
         message(FATAL_ERROR
             "DOCA_DIR is '${DOCA_DIR}', but ${DOCA_DIR}/include/doca_dma.h does not exist: the DOCA SDK is not "
-            "installed there. Install NVIDIA's DOCA SDK (packages doca-sdk-common and doca-sdk-dma, usually "
-            "under /opt/mellanox/doca) and give its root with -DDOCA_DIR=/opt/mellanox/doca; or leave DOCA_DIR "
+            "installed there. Install NVIDIA's DOCA SDK (packages doca-sdk-common, doca-sdk-dma and doca-sdk-comch, "
+            "usually under /opt/mellanox/doca) and give its root with -DDOCA_DIR=/opt/mellanox/doca; or leave DOCA_DIR "
             "empty, also in the environment, to build the software emulation of DOCA.")
     endif()
     set(BC_DOCA_EMULATED OFF)
     set(BC_DEFAULT_LISTEN_ADDR "0.0.0.0")
     file(GLOB _bc_doca_libdirs LIST_DIRECTORIES true
          "${DOCA_DIR}/lib" "${DOCA_DIR}/lib64" "${DOCA_DIR}/lib/*-linux-gnu")
-    foreach(_lib IN ITEMS doca_common doca_dma)
+    foreach(_lib IN ITEMS doca_common doca_dma doca_comch)
         unset(_found CACHE)
         find_library(_found NAMES ${_lib} PATHS ${_bc_doca_libdirs} NO_DEFAULT_PATH)
         if(NOT _found)
@@ -44,5 +44,5 @@ else()
     message(STATUS "DOCA: no DOCA_DIR given, building the software emulation of DOCA (doca-emu); "
                    "this build moves no bytes over a real BlueField")
     bc_add_room(doca-emu)
-    target_link_libraries(bc_doca INTERFACE doca_dma doca_common)
+    target_link_libraries(bc_doca INTERFACE doca_comch doca_dma doca_common)
 endif()

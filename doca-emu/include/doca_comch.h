@@ -52,103 +52,112 @@ typedef void (*doca_comch_event_connection_status_changed_cb_t)(
 typedef void (*doca_comch_event_consumer_cb_t)(struct doca_comch_event_consumer *event,
                                                struct doca_comch_connection *comch_connection,
                                                uint32_t id);
-DOCA_STABLE doca_error_t doca_comch_connection_set_user_data(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_connection_set_user_data(
     struct doca_comch_connection *connection, union doca_data user_data);
-DOCA_STABLE union doca_data doca_comch_connection_get_user_data(
+DOCA_EMU_STABLE_SINCE_2_8 union doca_data doca_comch_connection_get_user_data(
     const struct doca_comch_connection *connection);
-DOCA_STABLE struct doca_comch_server *doca_comch_server_get_server_ctx(
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_comch_server *doca_comch_server_get_server_ctx(
     const struct doca_comch_connection *connection);
-DOCA_STABLE struct doca_comch_client *doca_comch_client_get_client_ctx(
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_comch_client *doca_comch_client_get_client_ctx(
     const struct doca_comch_connection *connection);
-DOCA_STABLE doca_error_t doca_comch_cap_get_max_name_len(const struct doca_devinfo *devinfo,
-                                                         uint32_t *max_name_len);
-DOCA_STABLE doca_error_t doca_comch_cap_get_max_msg_size(const struct doca_devinfo *devinfo,
-                                                         uint32_t *size);
-DOCA_STABLE doca_error_t doca_comch_cap_get_max_recv_queue_size(const struct doca_devinfo *devinfo,
-                                                                uint32_t *size);
-DOCA_STABLE doca_error_t doca_comch_cap_get_max_clients(const struct doca_devinfo *devinfo,
-                                                        uint32_t *num_clients);
-DOCA_STABLE doca_error_t doca_comch_server_create(struct doca_dev *dev, struct doca_dev_rep *repr,
-                                                  const char *name,
-                                                  struct doca_comch_server **comch_server);
-DOCA_STABLE doca_error_t doca_comch_server_destroy(struct doca_comch_server *comch_server);
-DOCA_STABLE doca_error_t doca_comch_cap_server_is_supported(const struct doca_devinfo *devinfo);
-DOCA_STABLE doca_error_t doca_comch_server_set_max_msg_size(struct doca_comch_server *comch_server,
-                                                            uint32_t size);
-DOCA_STABLE doca_error_t
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_get_max_name_len(const struct doca_devinfo *devinfo, uint32_t *max_name_len);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_get_max_msg_size(const struct doca_devinfo *devinfo, uint32_t *size);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_get_max_recv_queue_size(const struct doca_devinfo *devinfo, uint32_t *size);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_get_max_clients(const struct doca_devinfo *devinfo, uint32_t *num_clients);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_server_create(struct doca_dev *dev, struct doca_dev_rep *repr, const char *name,
+                         struct doca_comch_server **comch_server);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_server_destroy(struct doca_comch_server *comch_server);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_server_is_supported(const struct doca_devinfo *devinfo);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_server_set_max_msg_size(struct doca_comch_server *comch_server, uint32_t size);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_server_get_max_msg_size(const struct doca_comch_server *comch_server, uint32_t *size);
-DOCA_STABLE doca_error_t
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_server_set_recv_queue_size(struct doca_comch_server *comch_server, uint32_t size);
-DOCA_STABLE doca_error_t
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_server_get_recv_queue_size(const struct doca_comch_server *comch_server, uint32_t *size);
-DOCA_STABLE doca_error_t doca_comch_server_get_device(const struct doca_comch_server *comch_server,
-                                                      struct doca_dev **dev);
-#ifdef DOCA_EMU_API_2_7
-DOCA_STABLE doca_error_t doca_comch_server_get_device_repr(
-    const struct doca_comch_server *comch_server, struct doca_dev_rep **rep);
-#else
-DOCA_STABLE doca_error_t doca_comch_server_get_device_rep(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_server_get_device(const struct doca_comch_server *comch_server, struct doca_dev **dev);
+#if defined(DOCA_EMU_API_2_7) || defined(DOCA_EMU_ALL_API)
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_get_device_repr(
     const struct doca_comch_server *comch_server, struct doca_dev_rep **rep);
 #endif
-DOCA_STABLE struct doca_ctx *doca_comch_server_as_ctx(struct doca_comch_server *comch_server);
-DOCA_STABLE doca_error_t doca_comch_server_disconnect(struct doca_comch_server *comch_server,
-                                                      struct doca_comch_connection *connection);
-DOCA_STABLE doca_error_t doca_comch_client_create(struct doca_dev *dev, const char *name,
-                                                  struct doca_comch_client **comch_client);
-DOCA_STABLE doca_error_t doca_comch_client_destroy(struct doca_comch_client *comch_client);
-DOCA_STABLE doca_error_t doca_comch_cap_client_is_supported(const struct doca_devinfo *devinfo);
-DOCA_STABLE doca_error_t doca_comch_client_set_max_msg_size(struct doca_comch_client *comch_client,
-                                                            uint32_t size);
-DOCA_STABLE doca_error_t
+#if DOCA_EMU_SHOW_NEW
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_get_device_rep(
+    const struct doca_comch_server *comch_server, struct doca_dev_rep **rep);
+#endif
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_ctx *doca_comch_server_as_ctx(
+    struct doca_comch_server *comch_server);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_disconnect(
+    struct doca_comch_server *comch_server, struct doca_comch_connection *connection);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_client_create(
+    struct doca_dev *dev, const char *name, struct doca_comch_client **comch_client);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_client_destroy(struct doca_comch_client *comch_client);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_client_is_supported(const struct doca_devinfo *devinfo);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_client_set_max_msg_size(struct doca_comch_client *comch_client, uint32_t size);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_client_get_max_msg_size(const struct doca_comch_client *comch_client, uint32_t *size);
-DOCA_STABLE doca_error_t
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_client_set_recv_queue_size(struct doca_comch_client *comch_client, uint32_t size);
-DOCA_STABLE doca_error_t
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_client_get_recv_queue_size(const struct doca_comch_client *comch_client, uint32_t *size);
-DOCA_STABLE doca_error_t doca_comch_client_get_device(const struct doca_comch_client *comch_client,
-                                                      struct doca_dev **dev);
-DOCA_STABLE struct doca_ctx *doca_comch_client_as_ctx(struct doca_comch_client *comch_client);
-DOCA_STABLE doca_error_t doca_comch_client_get_connection(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_client_get_device(const struct doca_comch_client *comch_client, struct doca_dev **dev);
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_ctx *doca_comch_client_as_ctx(
+    struct doca_comch_client *comch_client);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_client_get_connection(
     const struct doca_comch_client *comch_client, struct doca_comch_connection **connection);
-DOCA_STABLE doca_error_t doca_comch_cap_get_max_send_tasks(const struct doca_devinfo *devinfo,
-                                                           uint32_t *max_send_tasks);
-DOCA_STABLE doca_error_t doca_comch_server_task_send_set_conf(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_cap_get_max_send_tasks(const struct doca_devinfo *devinfo, uint32_t *max_send_tasks);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_task_send_set_conf(
     struct doca_comch_server *comch_server, doca_comch_task_send_completion_cb_t task_completion_cb,
     doca_comch_task_send_completion_cb_t task_error_cb, uint32_t num_send_tasks);
-DOCA_STABLE doca_error_t doca_comch_client_task_send_set_conf(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_client_task_send_set_conf(
     struct doca_comch_client *comch_client, doca_comch_task_send_completion_cb_t task_completion_cb,
     doca_comch_task_send_completion_cb_t task_error_cb, uint32_t num_send_tasks);
-DOCA_STABLE doca_error_t doca_comch_server_task_send_alloc_init(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_task_send_alloc_init(
     struct doca_comch_server *comch_server, struct doca_comch_connection *peer, const void *msg,
     uint32_t len, struct doca_comch_task_send **task);
-DOCA_STABLE doca_error_t doca_comch_client_task_send_alloc_init(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_client_task_send_alloc_init(
     struct doca_comch_client *comch_client, struct doca_comch_connection *peer, const void *msg,
     uint32_t len, struct doca_comch_task_send **task);
-DOCA_STABLE struct doca_task *doca_comch_task_send_as_task(struct doca_comch_task_send *task);
-DOCA_STABLE doca_error_t doca_comch_server_event_msg_recv_register(
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_task *doca_comch_task_send_as_task(
+    struct doca_comch_task_send *task);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_event_msg_recv_register(
     struct doca_comch_server *comch_server, doca_comch_event_msg_recv_cb_t recv_event_cb);
-DOCA_STABLE doca_error_t doca_comch_client_event_msg_recv_register(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_client_event_msg_recv_register(
     struct doca_comch_client *comch_client, doca_comch_event_msg_recv_cb_t recv_event_cb);
-#ifdef DOCA_EMU_API_2_7
-DOCA_STABLE doca_error_t doca_comch_server_event_connection_register(
-    struct doca_comch_server *comch_server,
-    doca_comch_event_connection_status_changed_cb_t connect_event_cb,
-    doca_comch_event_connection_status_changed_cb_t disconnect_event_cb);
-#else
-DOCA_STABLE doca_error_t doca_comch_server_event_connection_status_changed_register(
+#if defined(DOCA_EMU_API_2_7) || defined(DOCA_EMU_ALL_API)
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_event_connection_register(
     struct doca_comch_server *comch_server,
     doca_comch_event_connection_status_changed_cb_t connect_event_cb,
     doca_comch_event_connection_status_changed_cb_t disconnect_event_cb);
 #endif
-DOCA_STABLE doca_error_t
+#if DOCA_EMU_SHOW_NEW
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_event_connection_status_changed_register(
+    struct doca_comch_server *comch_server,
+    doca_comch_event_connection_status_changed_cb_t connect_event_cb,
+    doca_comch_event_connection_status_changed_cb_t disconnect_event_cb);
+#endif
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_connection_update_info(struct doca_comch_connection *comch_connection);
-DOCA_STABLE doca_error_t
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
 doca_comch_connection_get_counter(const struct doca_comch_connection *comch_connection,
                                   enum doca_comch_counter counter_type, uint64_t *counter_value);
-DOCA_STABLE doca_error_t doca_comch_server_event_consumer_register(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_server_event_consumer_register(
     struct doca_comch_server *comch_server, doca_comch_event_consumer_cb_t new_consumer_event_cb,
     doca_comch_event_consumer_cb_t expired_consumer_event_cb);
-DOCA_STABLE doca_error_t doca_comch_client_event_consumer_register(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_client_event_consumer_register(
     struct doca_comch_client *comch_client, doca_comch_event_consumer_cb_t new_consumer_event_cb,
     doca_comch_event_consumer_cb_t expired_consumer_event_cb);
 

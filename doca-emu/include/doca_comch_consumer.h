@@ -35,46 +35,50 @@ struct doca_task;
 typedef void (*doca_comch_consumer_task_post_recv_completion_cb_t)(
     struct doca_comch_consumer_task_post_recv *task, union doca_data task_user_data,
     union doca_data ctx_user_data);
-DOCA_STABLE doca_error_t doca_comch_consumer_create(struct doca_comch_connection *comch_connection,
-                                                    struct doca_mmap *buf_mmap,
-                                                    struct doca_comch_consumer **consumer);
-DOCA_STABLE doca_error_t doca_comch_consumer_destroy(struct doca_comch_consumer *consumer);
-DOCA_STABLE doca_error_t doca_comch_consumer_cap_is_supported(const struct doca_devinfo *devinfo);
-DOCA_STABLE doca_error_t doca_comch_consumer_get_id(const struct doca_comch_consumer *consumer,
-                                                    uint32_t *id);
-DOCA_STABLE doca_error_t doca_comch_consumer_cap_get_max_num_tasks(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_consumer_create(struct doca_comch_connection *comch_connection,
+                           struct doca_mmap *buf_mmap, struct doca_comch_consumer **consumer);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_consumer_destroy(struct doca_comch_consumer *consumer);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_consumer_cap_is_supported(const struct doca_devinfo *devinfo);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_consumer_get_id(const struct doca_comch_consumer *consumer, uint32_t *id);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_cap_get_max_num_tasks(
     const struct doca_devinfo *devinfo, uint32_t *max_num_tasks);
-DOCA_STABLE doca_error_t doca_comch_consumer_cap_get_max_buf_size(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_cap_get_max_buf_size(
     const struct doca_devinfo *devinfo, uint32_t *max_buf_size);
-DOCA_STABLE doca_error_t doca_comch_consumer_cap_get_max_buf_list_len(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_cap_get_max_buf_list_len(
     const struct doca_devinfo *devinfo, uint32_t *max_buf_list_len);
-DOCA_STABLE doca_error_t doca_comch_consumer_cap_get_max_consumers(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_cap_get_max_consumers(
     const struct doca_devinfo *devinfo, uint32_t *max_consumers);
-DOCA_STABLE doca_error_t doca_comch_consumer_cap_get_max_imm_data_len(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_cap_get_max_imm_data_len(
     const struct doca_devinfo *devinfo, uint32_t *max_imm_data_len);
-DOCA_STABLE doca_error_t doca_comch_consumer_get_imm_data_len(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_get_imm_data_len(
     const struct doca_comch_consumer *consumer, uint32_t *imm_data_len);
-DOCA_STABLE doca_error_t doca_comch_consumer_set_imm_data_len(struct doca_comch_consumer *consumer,
-                                                              uint32_t imm_data_len);
-DOCA_STABLE struct doca_ctx *doca_comch_consumer_as_ctx(struct doca_comch_consumer *consumer);
-DOCA_STABLE doca_error_t doca_comch_consumer_task_post_recv_set_conf(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t
+doca_comch_consumer_set_imm_data_len(struct doca_comch_consumer *consumer, uint32_t imm_data_len);
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_ctx *doca_comch_consumer_as_ctx(
+    struct doca_comch_consumer *consumer);
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_task_post_recv_set_conf(
     struct doca_comch_consumer *consumer,
     doca_comch_consumer_task_post_recv_completion_cb_t task_completion_cb,
     doca_comch_consumer_task_post_recv_completion_cb_t task_error_cb, uint32_t num_post_recv_tasks);
-DOCA_STABLE doca_error_t doca_comch_consumer_task_post_recv_alloc_init(
+DOCA_EMU_STABLE_SINCE_2_8 doca_error_t doca_comch_consumer_task_post_recv_alloc_init(
     struct doca_comch_consumer *consumer, struct doca_buf *buf,
     struct doca_comch_consumer_task_post_recv **task);
-DOCA_STABLE struct doca_buf *doca_comch_consumer_task_post_recv_get_buf(
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_buf *doca_comch_consumer_task_post_recv_get_buf(
     DOCA_COMCH_TASK_CONST struct doca_comch_consumer_task_post_recv *task);
-DOCA_STABLE void doca_comch_consumer_task_post_recv_set_buf(
+DOCA_EMU_STABLE_SINCE_2_8 void doca_comch_consumer_task_post_recv_set_buf(
     struct doca_comch_consumer_task_post_recv *task, struct doca_buf *buf);
-DOCA_STABLE uint32_t doca_comch_consumer_task_post_recv_get_producer_id(
+DOCA_EMU_STABLE_SINCE_2_8 uint32_t doca_comch_consumer_task_post_recv_get_producer_id(
     DOCA_COMCH_TASK_CONST struct doca_comch_consumer_task_post_recv *task);
-DOCA_STABLE DOCA_COMCH_TASK_CONST uint8_t *doca_comch_consumer_task_post_recv_get_imm_data(
+DOCA_EMU_STABLE_SINCE_2_8 DOCA_COMCH_TASK_CONST uint8_t *
+doca_comch_consumer_task_post_recv_get_imm_data(
     DOCA_COMCH_TASK_CONST struct doca_comch_consumer_task_post_recv *task);
-DOCA_STABLE uint32_t doca_comch_consumer_task_post_recv_get_imm_data_len(
+DOCA_EMU_STABLE_SINCE_2_8 uint32_t doca_comch_consumer_task_post_recv_get_imm_data_len(
     DOCA_COMCH_TASK_CONST struct doca_comch_consumer_task_post_recv *task);
-DOCA_STABLE struct doca_task *doca_comch_consumer_task_post_recv_as_task(
+DOCA_EMU_STABLE_SINCE_2_8 struct doca_task *doca_comch_consumer_task_post_recv_as_task(
     struct doca_comch_consumer_task_post_recv *task);
 
 #ifdef __cplusplus

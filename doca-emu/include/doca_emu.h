@@ -29,6 +29,13 @@ enum doca_emu_fault {
     DOCA_EMU_FAULT_RANDOM_ORDER,   /* value: seed; completions are reported in random order */
     DOCA_EMU_FAULT_COMPLETE_DELAY, /* value: microseconds between a copy's end and its report */
     DOCA_EMU_FAULT_SLICE_DELAY,    /* value: microseconds before each slice, inside a copy */
+    /* Comch. Sends are counted as they are submitted, those that nothing came of as well. */
+    DOCA_EMU_FAULT_COMCH_SEND_AGAIN,     /* counts submits: refused with AGAIN */
+    DOCA_EMU_FAULT_COMCH_SEND_FAILED,    /* counts sends: nothing sent, IO_FAILED */
+    DOCA_EMU_FAULT_COMCH_TASK_NO_MEMORY, /* counts task allocations: NO_MEMORY */
+    DOCA_EMU_FAULT_COMCH_DROP,           /* counts sends: instead, the connection is lost */
+    DOCA_EMU_FAULT_COMCH_CRASH,          /* counts sends: instead, SIGKILL to this process */
+    DOCA_EMU_FAULT_COMCH_EVENT_DELAY, /* value: microseconds that a message waits for its report */
     DOCA_EMU_FAULT_COUNT
 };
 

@@ -204,6 +204,12 @@ doca_error_t doca_dev_rep_close(struct doca_dev_rep *dev)
     if (dev == NULL) {
         return DOCA_ERROR_INVALID_VALUE;
     }
+    pthread_mutex_lock(&devices.lock);
+    bool in_use = dev->users > 0;
+    pthread_mutex_unlock(&devices.lock);
+    if (in_use) {
+        return DOCA_ERROR_IN_USE;
+    }
     emu_dev_unuse(dev->info.dev);
     emu_world_put(dev->info.world);
     free(dev);
@@ -232,5 +238,19 @@ void emu_dev_unuse(struct doca_dev *dev)
 {
     pthread_mutex_lock(&devices.lock);
     dev->users--;
+    pthread_mutex_unlock(&devices.lock);
+}
+
+void emu_dev_rep_use(struct doca_dev_rep *rep)
+{
+    pthread_mutex_lock(&devices.lock);
+    rep->users++;
+    pthread_mutex_unlock(&devices.lock);
+}
+
+void emu_dev_rep_unuse(struct doca_dev_rep *rep)
+{
+    pthread_mutex_lock(&devices.lock);
+    rep->users--;
     pthread_mutex_unlock(&devices.lock);
 }

@@ -27,6 +27,7 @@ struct doca_devinfo_rep {
 
 struct doca_dev_rep {
     struct doca_devinfo_rep info; /* holds a reference to the world and a use of the device */
+    uint32_t users;
 };
 
 static inline const struct emu_function *emu_devinfo_function(const struct doca_devinfo *info)
@@ -42,5 +43,7 @@ static inline const struct emu_function *emu_dev_function(const struct doca_dev 
 /* A use keeps the device open. */
 EMU_INTERNAL void emu_dev_use(struct doca_dev *dev);
 EMU_INTERNAL void emu_dev_unuse(struct doca_dev *dev);
+EMU_INTERNAL void emu_dev_rep_use(struct doca_dev_rep *rep);
+EMU_INTERNAL void emu_dev_rep_unuse(struct doca_dev_rep *rep);
 
 #endif /* EMU_DEV_H */

@@ -23,7 +23,7 @@
 
 /* A number from the environment, with optional suffix K, M or G; clamped to [min, max]. Unset,
  * empty or malformed gives the default (malformed is logged). */
-uint64_t emu_env_u64(const char *name, uint64_t fallback, uint64_t min, uint64_t max);
+EMU_INTERNAL uint64_t emu_env_u64(const char *name, uint64_t fallback, uint64_t min, uint64_t max);
 
 /* Parses "123", "0x7f", "64K", "2M", "1G". False when the text is anything else. */
 bool emu_parse_u64(const char *text, const char **end_out, uint64_t *value_out);

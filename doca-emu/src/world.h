@@ -61,8 +61,8 @@ void emu_world_put(struct emu_world *world);
 
 /* Both spellings, "0000:ba:00.0" and "ba:00.0" (domain 0); upper or lower case. */
 bool emu_pci_parse(const char *text, struct emu_pci *pci_out);
-bool emu_pci_equal(const struct emu_pci *a, const struct emu_pci *b);
+EMU_INTERNAL bool emu_pci_equal(const struct emu_pci *a, const struct emu_pci *b);
 /* text must hold DOCA_DEVINFO_PCI_ADDR_SIZE bytes. */
-void emu_pci_format(const struct emu_pci *pci, char *text);
+EMU_INTERNAL void emu_pci_format(const struct emu_pci *pci, char *text);
 
 #endif /* EMU_WORLD_H */

@@ -58,6 +58,10 @@ static doca_error_t execute(struct doca_dma_task_memcpy *copy)
         task->fatal = bytes > dma->dev->info.world->limits.max_buf_size;
         return DOCA_ERROR_IO_FAILED;
     }
+    if (bytes == 0 && dma->dev->info.world->limits.empty_source_fails) {
+        task->fatal = true;
+        return DOCA_ERROR_IO_FAILED;
+    }
     return emu_transfer_run(copy->src, copy->dst);
 }
 

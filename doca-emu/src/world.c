@@ -274,6 +274,7 @@ doca_error_t emu_world_create(struct emu_world **world_out)
         .max_list_len = (uint32_t)emu_env_u64("DOCA_EMU_MAX_LIST_LEN", 64, 1, 4096),
         .max_tasks = (uint32_t)emu_env_u64("DOCA_EMU_MAX_TASKS", 8192, 1, 65536),
         .engine_threads = (uint32_t)emu_env_u64("DOCA_EMU_ENGINE_THREADS", 1, 1, 16),
+        .empty_source_fails = emu_env_u64("DOCA_EMU_EMPTY_SOURCE_FAILS", 0, 0, 1) != 0,
         .spin_ns = (uint32_t)emu_env_u64("DOCA_EMU_SPIN_NS", spin_ns, 0, 10000000),
     };
     doca_error_t result = read_table(world);

@@ -42,6 +42,7 @@ struct emu_limits {
     uint32_t max_list_len;   /* elements of a buf list */
     uint32_t max_tasks;      /* tasks of one DMA context */
     uint32_t engine_threads; /* threads of one DMA context */
+    bool empty_source_fails; /* a DMA task without bytes to copy stops its context */
     uint32_t spin_ns;        /* how long an idle engine thread polls before it sleeps */
 };
 

@@ -109,6 +109,22 @@ static void empty_source_succeeds_and_copies_nothing(void **state)
     put(dst);
 }
 
+static void empty_source_can_be_made_to_fail(void **state)
+{
+    struct rig rig;
+    (void)state;
+    setenv("DOCA_EMU_EMPTY_SOURCE_FAILS", "1", 1);
+    rig_init(&rig, HOST_PCI, 4096, 1);
+    unsetenv("DOCA_EMU_EMPTY_SOURCE_FAILS");
+    struct doca_buf *src = target(&rig, 0, 100);
+    struct doca_buf *dst = target(&rig, 2048, 100);
+    assert_doca(copy(&rig, src, dst), DOCA_ERROR_IO_FAILED);
+    rig_wait_state(&rig, DOCA_CTX_STATE_IDLE); /* the failure stops the context */
+    put(src);
+    put(dst);
+    rig_fini(&rig);
+}
+
 static void oversize_is_accepted_fails_and_stops_the_context(void **state)
 {
     struct rig *rig = *state;
@@ -335,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(copy_appends_after_the_data_window, set_up, tear_down),
         cmocka_unit_test_setup_teardown(empty_source_succeeds_and_copies_nothing, set_up,
                                         tear_down),
+        cmocka_unit_test(empty_source_can_be_made_to_fail),
         cmocka_unit_test_setup_teardown(oversize_is_accepted_fails_and_stops_the_context, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(window_outside_of_the_buf_fails, set_up, tear_down),

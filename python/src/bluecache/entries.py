@@ -5,10 +5,8 @@ Every row is packed as 64-bit words: for 1,024 entries that takes a quarter of a
 structures three times (from tuples) or six times (field by field) as long. All keys lie one behind the other in one
 bytes object, which has to stay alive, as the array, until the library's call is over."""
 
-from array import array
 from collections.abc import Mapping, Sequence
 import ctypes
-from itertools import accumulate, chain, repeat
 import struct
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -43,6 +41,7 @@ class ObjectInfo(NamedTuple):
 
 # struct bc_entry and struct bc_key: pointers, sizes and numbers, all of 64 bits.
 _ENTRY = struct.Struct("=7Q")
+_PAIR = struct.Struct("=14Q")
 _KEY = struct.Struct("=2Q")
 
 
@@ -51,7 +50,7 @@ class Packed:
 
     __slots__ = ("address", "count", "_rows", "_keys")
 
-    def __init__(self, rows: "bytearray | array[int]", keys: bytes, count: int) -> None:
+    def __init__(self, rows: bytearray, keys: bytes, count: int) -> None:
         # The first byte holds the whole buffer. An array type of its length would be made anew each time, slowly.
         self._rows = ctypes.c_char.from_buffer(rows) if rows else ctypes.c_char()
         self._keys = keys
@@ -72,7 +71,7 @@ def _join(keys: Sequence[bytes]) -> tuple[bytes, int]:
 
 class HeadedEntries(Sequence[Entry]):
     """Entries of objects that begin with a head of `head_len` bytes: of each its head, then its body. Given as columns,
-    which are packed without a step of the interpreter for each entry, at a quarter of the time of as many entries.
+    which are packed at a quarter of the time that as many entries take.
 
     head_offsets: in `head`, of each object. memories, offsets, lengths: of the bodies. groups: None for none."""
 
@@ -114,19 +113,23 @@ class HeadedEntries(Sequence[Entry]):
         if not keys:
             raise ValueError("a request needs at least one entry")
         joined, address = _join(keys)
-        key_lens = list(map(len, keys))
-        addresses = list(accumulate(key_lens[:-1], initial=address))
-        groups = repeat(0) if self._groups is None else self._groups
-        head_len = repeat(self._head_len)
-        try:
-            rows = array("Q", chain.from_iterable(zip(
-                repeat(handles[self._head]), self._head_offsets, addresses, key_lens, repeat(0), head_len, groups,
-                map(handles.__getitem__, self._memories), self._offsets, addresses, key_lens, head_len, self._lengths,
-                groups)))
-        except (OverflowError, TypeError):
-            raise ValueError("offsets, lengths and groups are whole numbers from 0 to 2**64 - 1") from None
-        if len(rows) != 14 * len(keys):
+        rows = bytearray(_PAIR.size * len(keys))
+        pack_into, size, at = _PAIR.pack_into, _PAIR.size, 0
+        head, head_len = handles[self._head], self._head_len
+        groups = [0] * len(keys) if self._groups is None else self._groups
+        columns = (keys, self._head_offsets, self._memories, self._offsets, self._lengths, groups)
+        if {len(column) for column in columns} != {len(keys)}:
             raise ValueError("the columns are not of one length")
+        try:
+            for key, head_offset, memory, offset, length, group in zip(*columns):
+                key_len = len(key)
+                pack_into(rows, at, head, head_offset, address, key_len, 0, head_len, group,
+                          handles[memory], offset, address, key_len, head_len, length, group)
+                at += size
+                address += key_len
+        except struct.error:
+            raise ValueError("object %d: offsets, length and group are whole numbers from 0 to 2**64 - 1"
+                             % (at // size)) from None
         return Packed(rows, joined, len(self))
 
 

@@ -51,6 +51,7 @@ static void free_client(struct bc_client *client)
             (void)close(fds[i]);
         }
     }
+    bc_bounce_fini(client);
     bc_pending_fini(&client->pending);
     bc_regions_fini(&client->regions);
     bc_device_close(&client->device);
@@ -79,6 +80,7 @@ static int create_client(struct bc_client **client_out)
     bc_list_init(&client->leaving);
     bc_pending_init(&client->pending);
     bc_regions_init(&client->regions);
+    bc_bounce_init(&client->bounce);
     client->transport = bc_transport_tcp();
     client->connect_wanted = true;
     client->random = bc_now_ns() ^ (uint64_t)getpid() << 32 ^ (uint64_t)(uintptr_t)client;

@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/spin.h"
 #include "bluecache/bluecache.h"
+#include "bounce.h"
 #include "device.h"
 #include "exports.h"
 #include "link.h"
@@ -100,6 +101,7 @@ struct bc_client {
     struct bc_memory_ids ids;
     uint32_t generation;
     struct bc_list leaving; /* struct bc_memory.node: unregistered, but still in reach */
+    struct bc_bounce bounce;
 
     bool closing; /* bc_client_close was called */
     bool stop;    /* the library thread ends */

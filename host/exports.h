@@ -80,13 +80,16 @@ struct bc_region {
 /* A registration: what bluecache.h hands out. */
 struct bc_memory {
     struct bc_client *client;
-    struct bc_list_node node; /* in region->memories, then in the client's leaving */
-    struct bc_region *region; /* NULL once unregistering has begun */
+    struct bc_list_node node; /* in region->memories, then in the client's leaving; if bounced, in
+                                 the bounce's memories */
+    struct bc_region *region; /* NULL once unregistering has begun, and if bounced */
     struct bc_extent extent;  /* of this registration alone */
     uint64_t addr;
     uint64_t len;
     uint32_t users; /* entries of requests in progress */
     bool shared;    /* unregistering: others go on using its region */
+    bool bounced;   /* GPU memory in no region: copied by way of host memory (bounce.h) */
+    uint32_t lane;  /* then: who copies it */
 };
 
 struct bc_regions {

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "bounce.h"
 #include "errors.h"
 #include "extent.h"
 #include "progress.h"
@@ -189,6 +190,35 @@ static int register_locked(struct bc_client *client, struct bc_memory *memory, u
                          : rc;
 }
 
+static int export_memory(struct bc_client *client, struct bc_memory *memory, uint64_t deadline_ns,
+                         struct bc_error *error)
+{
+    int rc;
+
+    bc_client_lock(client);
+    rc = register_locked(client, memory, deadline_ns, error);
+    bc_client_unlock(client);
+    return rc;
+}
+
+/* What no device can reach is copied: once that is known of an allocation, for all of it. */
+static int make_reachable(struct bc_client *client, struct bc_memory *memory, uint64_t deadline_ns,
+                          struct bc_error *error)
+{
+    struct bc_error why = {"memory of the same allocation cannot be exported"};
+    bool gpu = memory->extent.type == BC_MEMORY_CUDA;
+    int rc = -ENOTSUP;
+
+    if (!gpu || !bc_bounce_knows(client, &memory->extent)) {
+        rc = export_memory(client, memory, deadline_ns, error);
+        if (rc != -ENOTSUP || !gpu) {
+            return rc;
+        }
+        why = *error;
+    }
+    return bc_bounce_register(client, memory, why.text, error);
+}
+
 int bc_memory_register(struct bc_client *client, void *addr, size_t len, enum bc_memory_type type,
                        uint32_t device, struct bc_memory **memory_out)
 {
@@ -205,9 +235,7 @@ int bc_memory_register(struct bc_client *client, void *addr, size_t len, enum bc
     memory->len = len;
     rc = bc_extent_find(addr, len, type, device, &memory->extent, &error);
     if (rc == 0) {
-        bc_client_lock(client);
-        rc = register_locked(client, memory, deadline_ns, &error);
-        bc_client_unlock(client);
+        rc = make_reachable(client, memory, deadline_ns, &error);
     }
     if (rc != 0) {
         BC_ERROR("host", "memory registration failed: %s", error.text);
@@ -343,6 +371,12 @@ int bc_memory_unregister(struct bc_client *client, struct bc_memory *memory)
     if (memory->users > 0) {
         bc_client_unlock(client);
         return -EBUSY;
+    }
+    if (memory->bounced) { /* nobody but requests ever reached it */
+        bc_list_remove(&client->bounce.memories, &memory->node);
+        bc_client_unlock(client);
+        free(memory);
+        return 0;
     }
     if (memory->region != NULL) {
         struct bc_region *last = bc_regions_release(&client->regions, memory);

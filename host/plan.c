@@ -135,6 +135,7 @@ struct cut {
     uint32_t entries;
     uint32_t keys;
     size_t key_bytes;
+    uint64_t bounce_len;
     bool groups;
 };
 
@@ -145,7 +146,10 @@ static bool fits(const struct cut *cut, const struct bc_plan_key *key,
     bool groups = limits->groups && (cut->groups || key->group != 0);
 
     return cut->entries + (uint64_t)key->entries <= limits->entries_max &&
-           keys <= limits->entries_max && (!groups || keys <= BC_GROUP_KEYS_MAX) &&
+           keys <= limits->entries_max &&
+           (cut->keys == 0 || key->bounce_len == 0 ||
+            cut->bounce_len + key->bounce_len <= limits->bounce_max) &&
+           (!groups || keys <= BC_GROUP_KEYS_MAX) &&
            bc_transfer_body_len(cut->entries + key->entries, keys, cut->key_bytes + key->len,
                                 groups ? bc_tlv_group_len(keys) : 0) <= limits->body_max;
 }
@@ -168,6 +172,7 @@ static int64_t assign_parts(struct bc_plan *plan, const struct bc_plan_limits *l
         cut.entries += key->entries;
         cut.keys++;
         cut.key_bytes += key->len;
+        cut.bounce_len += key->bounce_len;
         cut.groups = cut.groups || key->group != 0;
     }
     return plan->key_count == 0 ? 0 : (int64_t)cut.part + 1;
@@ -201,10 +206,10 @@ static void describe_parts(struct bc_plan *plan, struct bc_request *request, boo
 }
 
 /* `named` counts what is placed already, and is zeroed for its own use. */
-static void order_entries(struct bc_plan *plan, const struct bc_request *request)
+static void order_entries(struct bc_plan *plan, struct bc_request *request)
 {
     for (uint32_t i = 0; i < request->entry_count; i++) {
-        const struct bc_request_entry *entry = &request->entries[i];
+        struct bc_request_entry *entry = &request->entries[i];
         struct bc_part *part;
 
         if (entry->key == BC_KEY_NONE) {
@@ -213,6 +218,10 @@ static void order_entries(struct bc_plan *plan, const struct bc_request *request
         part = &plan->parts[plan->keys[entry->key].part];
         plan->order[part->first + part->named++] = i;
         part->bytes += entry->length;
+        if (entry->bounced) {
+            entry->bounce_at = part->bounce.len;
+            part->bounce.len += bc_bounce_need(entry->length);
+        }
     }
     for (uint32_t i = 0; i < plan->part_count; i++) {
         plan->parts[i].named = 0;

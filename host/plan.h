@@ -7,6 +7,7 @@
 #define BC_HOST_PLAN_H
 
 #include "bluecache/bluecache.h"
+#include "bounce.h"
 #include "pending.h"
 
 BC_EXTERN_C_BEGIN
@@ -22,6 +23,7 @@ struct bc_plan_key {
     uint32_t part;
     uint64_t object_size; /* end of the farthest entry */
     uint64_t group;       /* of the first entry; 0: none */
+    uint64_t bounce_len;  /* of its entries that go by way of host memory */
 };
 
 struct bc_part {
@@ -36,6 +38,7 @@ struct bc_part {
     uint64_t bytes;
     uint64_t moved;
     uint32_t named; /* entries with a status */
+    struct bc_bounce_lease bounce;
 };
 
 struct bc_plan {
@@ -50,7 +53,8 @@ struct bc_plan {
 struct bc_plan_limits {
     uint32_t entries_max;
     size_t body_max;
-    bool groups; /* they are to be sent */
+    bool groups;         /* they are to be sent */
+    uint64_t bounce_max; /* of a part, unless one key alone is more; UINT64_MAX: no matter */
 };
 
 /* Collects the keys; key_of[i] gets the index of entry i's key, BC_KEY_NONE for a key that no agent

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "dma_transfer.h"
 #include "notify.h"
 #include "progress.h"
@@ -45,12 +46,33 @@ static int copy_entries(struct bc_request *request, const struct bc_entry *entri
                                                         .memory_offset = entries[i].memory_offset,
                                                         .object_offset = entries[i].object_offset,
                                                         .length = entries[i].length,
-                                                        .key = key_of[i]};
+                                                        .key = key_of[i],
+                                                        .bounced = entries[i].memory->bounced};
+        if (entries[i].memory->bounced && key_of[i] != BC_KEY_NONE) {
+            request->plan.keys[key_of[i]].bounce_len += bc_bounce_need(entries[i].length);
+        }
         request->statuses[i] =
             (uint8_t)(key_of[i] == BC_KEY_NONE ? BC_STATUS_KEY_TOO_LONG : BC_STATUS_IN_PROGRESS);
     }
     free(key_of);
     return rc;
+}
+
+/* One key goes in one piece. */
+static int check_bounce(const struct bc_client *client, const struct bc_request *request)
+{
+    for (uint32_t i = 0; i < request->plan.key_count; i++) {
+        uint64_t need = request->plan.keys[i].bounce_len;
+
+        if (need > client->settings.bounce_bytes) {
+            BC_ERROR("host",
+                     "an object of %llu bytes of GPU memory that is copied by way of host memory "
+                     "needs as much of it; BLUECACHE_BOUNCE_BYTES is %llu",
+                     (unsigned long long)need, (unsigned long long)client->settings.bounce_bytes);
+            return -ENOBUFS;
+        }
+    }
+    return 0;
 }
 
 int bc_request_create(struct bc_client *client, enum bc_op op, const struct bc_entry *entries,
@@ -84,6 +106,11 @@ int bc_request_create(struct bc_client *client, enum bc_op op, const struct bc_e
         free(request);
         return rc;
     }
+    rc = check_bounce(client, request);
+    if (rc != 0) {
+        bc_request_destroy(request);
+        return rc;
+    }
     *request_out = request;
     return 0;
 }
@@ -103,11 +130,15 @@ struct bc_plan_limits bc_request_limits_locked(const struct bc_client *client, e
     return (struct bc_plan_limits){
         .entries_max = (uint32_t)bc_min_u64(client->grant.entries_max, BC_TRANSFER_ENTRIES_MAX),
         .body_max = bc_min_u64(client->grant.message_max, BC_MESSAGE_BODY_MAX),
-        .groups = op == BC_PUSH && (client->grant.features & BC_FEATURE_GROUPS) != 0};
+        .groups = op == BC_PUSH && (client->grant.features & BC_FEATURE_GROUPS) != 0,
+        .bounce_max = client->settings.bounce_bytes / 4};
 }
 
 bool bc_request_is_safe_locked(const struct bc_request *request)
 {
+    if (request->copies > 0) {
+        return false;
+    }
     for (uint32_t i = 0; i < request->entry_count; i++) {
         const struct bc_export *exported = request->entries[i].exported;
 
@@ -123,7 +154,10 @@ void bc_request_finish_locked(struct bc_client *client, struct bc_request *reque
     uint32_t status = BC_STATUS_OK;
     uint8_t otherwise = request->expired ? BC_STATUS_TIMED_OUT : BC_STATUS_DISCONNECTED;
 
-    BC_ASSERT(request->started && !bc_list_linked(&request->queue_node));
+    BC_ASSERT(request->started && request->copies == 0 && !bc_list_linked(&request->queue_node));
+    for (uint32_t i = 0; i < request->parts_leased; i++) {
+        bc_bounce_drop_locked(client, &request->plan.parts[i]); /* lost with its session */
+    }
     for (uint32_t i = 0; i < request->entry_count; i++) {
         struct bc_request_entry *entry = &request->entries[i];
 
@@ -150,6 +184,7 @@ void bc_request_finish_locked(struct bc_client *client, struct bc_request *reque
 void bc_request_timers_locked(struct bc_client *client, uint64_t now_ns, uint64_t *next_ns)
 {
     struct bc_list_node *node = bc_list_first(&client->requests);
+    bool stopped = false;
 
     while (node != NULL) {
         struct bc_request *request = BC_CONTAINER_OF(node, struct bc_request, node);
@@ -162,18 +197,24 @@ void bc_request_timers_locked(struct bc_client *client, uint64_t now_ns, uint64_
             request->expired = true;
             request->grace_until_ns = now_ns + bc_min_u64(request->timeout_ns, GRACE_NS);
             bc_transfer_stop_locked(client, request, BC_STATUS_TIMED_OUT);
+            stopped = true;
             if (bc_request_is_terminal(request)) {
                 continue;
             }
         }
         if (!request->expired) {
             bc_earliest(next_ns, request->deadline_ns);
+        } else if (!bc_transfer_is_with_agent(request)) {
+            continue; /* a copy on the GPU is not the agent's fault; its end goes on from here */
         } else if (now_ns < request->grace_until_ns) {
             bc_earliest(next_ns, request->grace_until_ns);
         } else if (client->link != NULL) {
             bc_session_drop_locked(client, -ETIMEDOUT, "it does not answer a cancel");
             return; /* everything in the list has changed */
         }
+    }
+    if (stopped) {
+        bc_transfer_pump_locked(client); /* it may have stood in the way of others */
     }
 }
 

@@ -25,7 +25,9 @@ struct bc_request_entry {
     uint64_t memory_offset;
     uint64_t object_offset;
     uint64_t length;
-    uint32_t key; /* index of the key; BC_KEY_NONE */
+    uint32_t key;       /* index of the key; BC_KEY_NONE */
+    bool bounced;       /* as its memory */
+    uint64_t bounce_at; /* then: where it is in its part's lease */
 };
 
 struct bc_request {
@@ -47,6 +49,8 @@ struct bc_request {
     struct bc_plan plan;
     uint32_t parts_sent; /* parts are sent in order */
     uint32_t parts_done;
+    uint32_t parts_leased; /* parts have their leases up to this one (bounce.h) */
+    uint32_t copies;       /* to and from the GPU, queued or under way */
     uint32_t entry_count;
     struct bc_request_entry *entries;
     uint8_t *statuses; /* enum bc_status of each entry; IN_PROGRESS: not named yet */
@@ -66,7 +70,7 @@ static inline bool bc_request_is_terminal(const struct bc_request *request)
 /* What a part may hold, as granted last. */
 struct bc_plan_limits bc_request_limits_locked(const struct bc_client *client, enum bc_op op);
 
-/* True when every export it names is closed. */
+/* True when every export it names is closed and no copy to or from a GPU is under way. */
 bool bc_request_is_safe_locked(const struct bc_request *request);
 
 /* Makes it terminal: nobody has any part of it. Entries that were not named are DISCONNECTED, or

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "registry.h"
 #include "request.h"
+#include "transfer.h"
 
 static void close_session_exports(struct bc_client *client)
 {
@@ -90,6 +91,7 @@ void bc_revoke_session_locked(struct bc_client *client)
 void bc_revoke_settle_locked(struct bc_client *client)
 {
     struct bc_list_node *node = bc_list_first(&client->dying);
+    bool finished = false;
 
     while (node != NULL) {
         struct bc_request *request = BC_CONTAINER_OF(node, struct bc_request, queue_node);
@@ -98,6 +100,10 @@ void bc_revoke_settle_locked(struct bc_client *client)
         if (bc_request_is_safe_locked(request)) {
             bc_list_remove(&client->dying, &request->queue_node);
             bc_request_finish_locked(client, request);
+            finished = true;
         }
+    }
+    if (finished) {
+        bc_transfer_pump_locked(client); /* what it held may be what others wait for */
     }
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "bounce.h"
 #include "dma_transfer.h"
 #include "errors.h"
 
@@ -71,6 +72,24 @@ static int resolve_spin(uint64_t *spin_us_out, struct bc_error *error)
     return 0;
 }
 
+static int resolve_bounce(uint64_t *bytes_out, struct bc_error *error)
+{
+    const char *text = getenv("BLUECACHE_BOUNCE_BYTES");
+
+    *bytes_out = BC_BOUNCE_DEFAULT;
+    if (text == NULL || text[0] == '\0') {
+        return 0;
+    }
+    if (bc_parse_size(text, 1, bytes_out) != 0 ||
+        (*bytes_out != 0 && (*bytes_out < BC_BOUNCE_MIN || *bytes_out > BC_BOUNCE_MAX))) {
+        return bc_error_set(error, -EINVAL,
+                            "BLUECACHE_BOUNCE_BYTES is '%s'; it must be 0 or a size from 1M to 64G",
+                            text);
+    }
+    *bytes_out = bc_align_up_u64(*bytes_out, 4096);
+    return 0;
+}
+
 int bc_settings_resolve(const struct bc_client_options *options, struct bc_settings *settings_out,
                         struct bc_error *error)
 {
@@ -88,6 +107,9 @@ int bc_settings_resolve(const struct bc_client_options *options, struct bc_setti
     }
     if (rc == 0) {
         rc = resolve_spin(&settings.spin_us, error);
+    }
+    if (rc == 0) {
+        rc = resolve_bounce(&settings.bounce_bytes, error);
     }
     if (rc != 0) {
         return rc;

@@ -23,6 +23,7 @@ struct bc_settings {
     char *name;
     uint64_t timeout_ms;
     uint64_t spin_us;      /* polled at most before a waiting thread sleeps; 0: sleep at once */
+    uint64_t bounce_bytes; /* of pinned host memory, when GPU memory needs it; 0: none */
     uint32_t requests_max; /* 0: what the agent grants */
 };
 

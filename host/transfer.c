@@ -10,6 +10,7 @@
 #include "progress.h"
 #include "proto/proto.h"
 #include "registry.h"
+#include "revoke.h"
 #include "session.h"
 
 static struct bc_request_entry *entry_of(const struct bc_part *part, uint32_t index)
@@ -38,6 +39,59 @@ static void name_entry(struct bc_part *part, uint32_t index, uint32_t status)
     *slot = (uint8_t)status;
 }
 
+/* Nothing of it is with the agent, and nothing is being copied: it is over. */
+static void settle_request_locked(struct bc_client *client, struct bc_request *request)
+{
+    if (request->parts_done == request->plan.part_count && request->copies == 0 &&
+        !request->dying && !bc_request_is_terminal(request)) {
+        bc_request_finish_locked(client, request);
+    }
+}
+
+/* Of a push nothing is sent, so all of it failed; of a pull, what came and was to be copied. */
+static void fail_copies(struct bc_part *part)
+{
+    const struct bc_request *request = part->request;
+
+    for (uint32_t i = 0; i < part->count; i++) {
+        uint32_t index = request->plan.order[part->first + i];
+
+        if (request->op == BC_PUSH ||
+            (request->entries[index].bounced && request->statuses[index] == BC_STATUS_OK)) {
+            name_entry(part, i, BC_STATUS_DMA_ERROR);
+        }
+    }
+}
+
+void bc_transfer_copied_locked(struct bc_client *client, struct bc_part *part)
+{
+    struct bc_request *request = part->request;
+
+    if (request->op == BC_PULL) {
+        if (part->bounce.failed) {
+            fail_copies(part);
+        }
+        request->parts_done++;
+    }
+    /* A push goes on when the queue is looked at; one that was dropped counts as done already. */
+    if (request->dying) {
+        bc_revoke_settle_locked(client);
+    } else {
+        settle_request_locked(client, request);
+    }
+    bc_progress_changed_locked(client);
+}
+
+bool bc_transfer_is_with_agent(const struct bc_request *request)
+{
+    for (uint32_t i = 0; i < request->parts_sent; i++) {
+        if (request->plan.parts[i].pending.id != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The agent is done with the part: what it held is free. */
 static void part_done_locked(struct bc_client *client, struct bc_part *part)
 {
@@ -52,11 +106,15 @@ static void part_done_locked(struct bc_client *client, struct bc_part *part)
         entry->exported = NULL;
     }
     request->bytes += part->moved;
-    request->parts_done++;
-    if (request->parts_done == request->plan.part_count) {
-        bc_request_finish_locked(client, request);
-    }
     bc_progress_changed_locked(client); /* there are credits */
+    if (part->bounce.len > 0) {
+        if (request->op == BC_PULL && bc_bounce_copy_back_locked(client, part)) {
+            return; /* done when that is */
+        }
+        bc_bounce_drop_locked(client, part);
+    }
+    request->parts_done++;
+    settle_request_locked(client, request);
 }
 
 static int completion_reply(struct bc_client *client, struct bc_pending *pending,
@@ -126,12 +184,18 @@ static bool has_credit(const struct bc_client *client, const struct bc_part *par
                                       link->bytes_used <= link->ack.bytes_max - part->bytes));
 }
 
+/* The registration that the agent is told to use for the entry. */
+static const struct bc_memory *reached_memory(const struct bc_request_entry *entry)
+{
+    return entry->bounced ? entry->memory->client->bounce.memory : entry->memory;
+}
+
 static bool memory_is_live(const struct bc_part *part)
 {
     const struct bc_export *last = NULL;
 
     for (uint32_t i = 0; i < part->count; i++) {
-        const struct bc_export *current = entry_of(part, i)->memory->region->current;
+        const struct bc_export *current = reached_memory(entry_of(part, i))->region->current;
 
         if (current != last && (current == NULL || current->state != BC_EXPORT_LIVE)) {
             return false;
@@ -147,12 +211,14 @@ static int encode_entries(struct bc_writer *writer, const struct bc_part *part)
 
     for (uint32_t i = 0; i < part->count && rc == 0; i++) {
         const struct bc_request_entry *entry = entry_of(part, i);
-        const struct bc_export *current = entry->memory->region->current;
+        const struct bc_memory *memory = reached_memory(entry);
+        const struct bc_export *current = memory->region->current;
+        uint64_t offset =
+            entry->bounced ? part->bounce.offset + entry->bounce_at : entry->memory_offset;
         struct bc_wire_entry wire = {.key_index = entry->key - part->key_first,
                                      .memory_id = current->memory_id,
                                      .generation = current->generation,
-                                     .memory_offset = entry->memory->addr - current->extent.base +
-                                                      entry->memory_offset,
+                                     .memory_offset = memory->addr - current->extent.base + offset,
                                      .object_offset = entry->object_offset,
                                      .length = entry->length};
 
@@ -254,7 +320,7 @@ static int send_part_locked(struct bc_client *client, struct bc_part *part)
     for (uint32_t i = 0; i < part->count; i++) {
         struct bc_request_entry *entry = entry_of(part, i);
 
-        entry->exported = entry->memory->region->current;
+        entry->exported = reached_memory(entry)->region->current;
         bc_registry_use_locked(entry->exported);
     }
     return 0;
@@ -286,15 +352,54 @@ static int recut_locked(struct bc_client *client, struct bc_request *request)
     return rc;
 }
 
+/* Takes the leases of as many parts as there is room for. With the first one the request is
+ * started: its copy is under way. */
+static void lease_parts_locked(struct bc_client *client, struct bc_request *request)
+{
+    while (request->parts_leased < request->plan.part_count) {
+        struct bc_part *part = &request->plan.parts[request->parts_leased];
+
+        if (part->bounce.len > 0) {
+            if (bc_bounce_take_locked(client, part) != 0) {
+                return;
+            }
+            started_locked(client, request);
+        }
+        request->parts_leased++;
+    }
+}
+
+/* True: its copy from the GPU failed, and it ends without having been sent. */
+static bool skip_failed_locked(struct bc_client *client, struct bc_part *part)
+{
+    if (!part->bounce.failed) {
+        return false;
+    }
+    fail_copies(part);
+    bc_bounce_drop_locked(client, part);
+    part->request->parts_sent++;
+    part->request->parts_done++;
+    return true;
+}
+
 /* 0: all of it is sent. -EAGAIN: no credit, nor for those behind it. -ENOENT: its memory is not
- * known to the agent yet. Others: it cannot be sent. */
+ * known to the agent yet, or not filled. Others: it cannot be sent. */
 static int send_parts_locked(struct bc_client *client, struct bc_request *request)
 {
     int rc = recut_locked(client, request);
 
+    if (rc == 0) {
+        lease_parts_locked(client, request);
+    }
     while (rc == 0 && request->parts_sent < request->plan.part_count) {
         struct bc_part *part = &request->plan.parts[request->parts_sent];
 
+        if (part->bounce.len > 0 && part->bounce.state != BC_BOUNCE_READY) {
+            return -ENOENT;
+        }
+        if (skip_failed_locked(client, part)) {
+            continue;
+        }
         if (!memory_is_live(part)) {
             return -ENOENT;
         }
@@ -326,6 +431,7 @@ void bc_transfer_pump_locked(struct bc_client *client)
 {
     struct bc_list_node *node = bc_list_first(&client->queue);
 
+    client->bounce.full = false;
     while (node != NULL && bc_session_is_up(client)) {
         struct bc_request *request = BC_CONTAINER_OF(node, struct bc_request, queue_node);
         int rc = send_parts_locked(client, request);
@@ -336,6 +442,7 @@ void bc_transfer_pump_locked(struct bc_client *client)
         }
         if (rc == 0) {
             bc_list_remove(&client->queue, &request->queue_node);
+            settle_request_locked(client, request); /* when all of it failed here */
         } else if (rc != -ENOENT) {
             unsendable_locked(client, request, rc);
         }
@@ -370,6 +477,7 @@ static void drop_unsent_locked(struct bc_client *client, struct bc_request *requ
         for (uint32_t k = 0; k < request->plan.parts[i].count; k++) {
             name_entry(&request->plan.parts[i], k, status);
         }
+        bc_bounce_drop_locked(client, &request->plan.parts[i]);
         request->parts_done++;
     }
     request->parts_sent = request->plan.part_count;
@@ -388,7 +496,5 @@ void bc_transfer_stop_locked(struct bc_client *client, struct bc_request *reques
         }
     }
     drop_unsent_locked(client, request, status);
-    if (request->parts_done == request->plan.part_count) {
-        bc_request_finish_locked(client, request);
-    }
+    settle_request_locked(client, request);
 }

@@ -14,6 +14,12 @@ BC_EXTERN_C_BEGIN
 /* Sends what may be sent now. */
 void bc_transfer_pump_locked(struct bc_client *client);
 
+/* Some part of it waits for its answer. */
+bool bc_transfer_is_with_agent(const struct bc_request *request);
+
+/* The part's copy to or from the GPU is over. May make the request terminal; the caller pumps. */
+void bc_transfer_copied_locked(struct bc_client *client, struct bc_part *part);
+
 /* Ends the request early: parts not sent yet are over at once, their entries get `status`; the
  * agent is asked to cancel the others. May make it terminal. */
 void bc_transfer_stop_locked(struct bc_client *client, struct bc_request *request,

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -179,6 +180,22 @@ doca_error_t emu_memory_set_file(struct emu_memory *memory, int fd, uint64_t off
     return DOCA_SUCCESS;
 }
 
+/* False: reading it faults, whatever the list of mappings says, as with memory of a GPU that is only
+ * given addresses. */
+static bool can_be_read(uint64_t base, uint64_t len)
+{
+    const uint64_t ends[2] = {base, base + len - 1};
+    for (int i = 0; i < 2; i++) {
+        char byte;
+        struct iovec here = {.iov_base = &byte, .iov_len = 1};
+        struct iovec there = {.iov_base = (void *)(uintptr_t)ends[i], .iov_len = 1};
+        if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) != 1 && errno == EFAULT) {
+            return false;
+        }
+    }
+    return true;
+}
+
 doca_error_t emu_memory_start(struct emu_memory *memory, uint64_t base, uint64_t len, bool write,
                               bool shareable)
 {
@@ -191,7 +208,8 @@ doca_error_t emu_memory_start(struct emu_memory *memory, uint64_t base, uint64_t
     if (shareable) {
         emu_remap_range(base, len);
     }
-    if (!emu_vma_scan(base, len, &vma) || !vma.readable || (write && !vma.writable)) {
+    if (!emu_vma_scan(base, len, &vma) || !vma.readable || (write && !vma.writable) ||
+        !can_be_read(base, len)) {
         emu_log(DOCA_LOG_LEVEL_ERROR,
                 "mmap: %llu bytes at 0x%llx are not all mapped with the rights asked for",
                 (unsigned long long)len, (unsigned long long)base);

@@ -121,8 +121,10 @@ enum bc_memory_type {
  * at most. Overlapping and repeated registrations are fine; each must be unregistered. Blocks until
  * the agent knows it (deadline: timeout_ms); when the agent is away it is registered later and 0 is
  * returned.
+ * GPU memory that no device can reach is copied by way of pinned host memory, as much as
+ * BLUECACHE_BOUNCE_BYTES says (256M; 0: not at all); the log says so once, and why.
  * -EINVAL (len 0), -EFAULT (not mapped), -ENODEV (no libcuda, no such GPU), -ENOTSUP (GPU memory
- * that cannot be exported: the log says what to load), -ENOSPC (the agent has no room for more),
+ * that no way leads to: the log says what is missing), -ENOSPC (the agent has no room for more),
  * -EIO, -ETIMEDOUT, -ENOMEM. */
 BC_API_MUST_USE int bc_memory_register(struct bc_client *client, void *addr, size_t len,
                                        enum bc_memory_type type, uint32_t device,
@@ -173,7 +175,8 @@ struct bc_submit_options {
 /* Starts a request. options may be NULL. Waits only for credits and for a lost connection, at most
  * until the deadline; with nonblocking credits exhausted see bc_submit_try.
  * -EINVAL (count 0 or too large, a range outside its memory, length overflow), -ENOTCONN,
- * -ETIMEDOUT, -ENOMEM. Errors of single entries (key too long, tiling) are entry statuses, not
+ * -ETIMEDOUT, -ENOMEM, -ENOBUFS (an object of GPU memory that is copied by way of host memory and is
+ * larger than BLUECACHE_BOUNCE_BYTES). Errors of single entries (key too long, tiling) are entry statuses, not
  * errors here. */
 BC_API_MUST_USE int bc_submit(struct bc_client *client, enum bc_op op,
                               const struct bc_entry *entries, size_t count,

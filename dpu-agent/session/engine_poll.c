@@ -13,7 +13,8 @@ static uint32_t ask(struct bc_poller *poller)
 {
     struct bc_engine_poll *poll = of(poller);
     uint32_t done = poll->transport->progress(poll->engine);
-    if (done > 0 && poll->progressed != NULL) {
+    if ((done > 0 || poll->not_armed) && poll->progressed != NULL) {
+        poll->not_armed = false;
         poll->progressed(poll);
     }
     return done;
@@ -22,7 +23,8 @@ static uint32_t ask(struct bc_poller *poller)
 static bool arm(struct bc_poller *poller)
 {
     struct bc_engine_poll *poll = of(poller);
-    return poll->transport->arm(poll->engine);
+    poll->not_armed = !poll->transport->arm(poll->engine);
+    return !poll->not_armed;
 }
 
 static uint64_t sleep_max_ns(struct bc_poller *poller)

@@ -24,6 +24,7 @@ struct bc_engine_poll {
     struct bc_engine *engine;
     bc_engine_poll_fn progressed;
     bc_engine_poll_fn stopped;
+    bool not_armed; /* something was ready: arming may have done it, and no progress will tell */
 };
 
 /* progressed: called after each progress that did something, in a place where connections may be

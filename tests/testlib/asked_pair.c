@@ -233,15 +233,11 @@ static uint32_t progress(struct bc_engine *engine)
     return done;
 }
 
+/* Takes what has come, as a device's last look does: the next progress does not tell of it. */
 static bool arm(struct bc_engine *engine)
 {
-    bool calls;
-
     engine->arms++;
-    pthread_mutex_lock(&engine->lock);
-    calls = !bc_list_empty(&engine->calling);
-    pthread_mutex_unlock(&engine->lock);
-    return !calls;
+    return take_calls(engine) == 0;
 }
 
 static int engine_fd(const struct bc_engine *engine)

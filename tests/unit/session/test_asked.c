@@ -131,6 +131,27 @@ static void many_at_once_are_all_accepted(void **state)
     teardown();
 }
 
+static bool call_then_arm(struct bc_engine *asked)
+{
+    if (peer_count == 0) {
+        call();
+    }
+    return bc_transport_asked_pair()->arm(asked);
+}
+
+static void connection_that_comes_while_arming_is_accepted(void **state)
+{
+    (void)state;
+    setup(1);
+    ops.arm = call_then_arm;
+    bc_server_start(server);
+    for (uint32_t i = 0; i < 20; i++) {
+        (void)bc_loop_turn(bed.workers[0].worker.loop, BC_NS_PER_MS);
+    }
+    assert_int_equal(bed_sessions(&bed), 1);
+    teardown();
+}
+
 static void failing_accept_is_tried_again(void **state)
 {
     (void)state;
@@ -357,6 +378,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connections_stay_with_the_engines_worker),
         cmocka_unit_test(many_at_once_are_all_accepted),
+        cmocka_unit_test(connection_that_comes_while_arming_is_accepted),
         cmocka_unit_test(failing_accept_is_tried_again),
         cmocka_unit_test(sessions_outlive_the_stop),
         cmocka_unit_test(server_that_never_started_is_destroyed),

@@ -31,7 +31,7 @@ for _index, _name in enumerate(CHAIN):
     ROOMS[_parent + "/" + _name] = (_name, set(CHAIN[:_index]))
 ROOMS["dpu-agent/dma"][1].add(DOCA)
 ROOMS["dpu-agent/staging"][1].add(DOCA)
-ROOMS["common/channel/channel_comch.c"] = ("channel", set(COMMON) | {DOCA})
+ROOMS["common/channel/comch"] = ("channel", set(COMMON) | {DOCA})
 ROOMS["common/bluecache"] = (STATUS, set())
 ROOMS["host"] = ("host", set(COMMON) | {API, DOCA})
 ROOMS["doca-emu"] = ("doca-emu", {DOCA, EMULATION})

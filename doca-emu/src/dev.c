@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct devinfo_list {
     struct emu_world *world;
@@ -29,6 +30,47 @@ static void *list_of(void *pointers, size_t offset)
     return (char *)pointers - offset;
 }
 
+/* The side that this process has taken by opening a device of it: such a program looks for more
+ * devices of that side, and a real machine has no others.
+ * Both, or neither: no side. */
+static void opened_sides(bool *host_out, bool *dpu_out)
+{
+    *host_out = false;
+    *dpu_out = false;
+    pthread_mutex_lock(&devices.lock);
+    for (const struct doca_dev *dev = devices.open; dev != NULL; dev = dev->next) {
+        *(emu_dev_function(dev)->dpu ? dpu_out : host_out) = true;
+    }
+    pthread_mutex_unlock(&devices.lock);
+}
+
+/* Adds the functions of one side to the list; the number of entries then. */
+static uint32_t add_side(struct devinfo_list *list, uint32_t count, bool dpu)
+{
+    const struct emu_world *world = list->world;
+    for (uint32_t i = 0; i < world->num_functions; i++) {
+        if (world->functions[i].dpu == dpu) {
+            list->entries[i] = (struct doca_devinfo){.world = list->world, .index = i};
+            list->pointers[count++] = &list->entries[i];
+        }
+    }
+    return count;
+}
+
+/* What this process sees, in the order in which it sees it. */
+static uint32_t fill_list(struct devinfo_list *list)
+{
+    const char *side = getenv("DOCA_EMU_SIDE");
+    bool host = false;
+    bool dpu = false;
+    if (side != NULL && (strcmp(side, "host") == 0 || strcmp(side, "dpu") == 0)) {
+        return add_side(list, 0, strcmp(side, "dpu") == 0);
+    }
+    opened_sides(&host, &dpu);
+    bool dpu_first = host == dpu ? list->world->functions[0].dpu : dpu;
+    return add_side(list, add_side(list, 0, dpu_first), !dpu_first);
+}
+
 doca_error_t doca_devinfo_create_list(struct doca_devinfo ***dev_list, uint32_t *nb_devs)
 {
     if (dev_list == NULL || nb_devs == NULL) {
@@ -48,9 +90,11 @@ doca_error_t doca_devinfo_create_list(struct doca_devinfo ***dev_list, uint32_t 
     }
     list->world = world;
     list->entries = (struct doca_devinfo *)&list->pointers[count];
-    for (uint32_t i = 0; i < count; i++) {
-        list->entries[i] = (struct doca_devinfo){.world = world, .index = i};
-        list->pointers[i] = &list->entries[i];
+    count = fill_list(list);
+    if (count == 0) {
+        emu_world_put(world);
+        free(list);
+        return DOCA_ERROR_NOT_FOUND;
     }
     *dev_list = list->pointers;
     *nb_devs = count;

@@ -220,6 +220,39 @@ static void malformed_table_is_refused(void **state)
     assert_doca(doca_devinfo_create_list(&list, &count), DOCA_ERROR_NOT_FOUND);
 }
 
+static bool is_dpu(const struct doca_devinfo *info)
+{
+    uint8_t imports = 0;
+    assert_ok(doca_mmap_cap_is_create_from_export_pci_supported(info, &imports));
+    return imports != 0;
+}
+
+static void process_sees_its_own_side_first(void **state)
+{
+    (void)state;
+    struct doca_devinfo **list = NULL;
+    uint32_t count = 0;
+    assert_ok(doca_devinfo_create_list(&list, &count));
+    assert_int_equal(count, 2);
+    assert_false(is_dpu(list[0]));
+    assert_ok(doca_devinfo_destroy_list(list));
+    struct doca_dev *dpu = open_device(DPU_PCI);
+    assert_ok(doca_devinfo_create_list(&list, &count));
+    assert_int_equal(count, 2);
+    assert_true(is_dpu(list[0]));
+    assert_false(is_dpu(list[1]));
+    assert_ok(doca_devinfo_destroy_list(list));
+    assert_ok(doca_dev_close(dpu));
+    setenv("DOCA_EMU_SIDE", "dpu", 1);
+    assert_ok(doca_devinfo_create_list(&list, &count));
+    assert_int_equal(count, 1);
+    assert_true(is_dpu(list[0]));
+    assert_ok(doca_devinfo_destroy_list(list));
+    setenv("DOCA_EMU_SIDE", "host", 1);
+    assert_null(open_device(DPU_PCI));
+    unsetenv("DOCA_EMU_SIDE");
+}
+
 static void null_arguments_are_refused(void **state)
 {
     (void)state;
@@ -245,6 +278,7 @@ int main(void)
         cmocka_unit_test(representor_stands_for_the_host_function),
         cmocka_unit_test_setup_teardown(file_replaces_the_table, table_set_up, table_tear_down),
         cmocka_unit_test_setup_teardown(malformed_table_is_refused, table_set_up, table_tear_down),
+        cmocka_unit_test(process_sees_its_own_side_first),
         cmocka_unit_test(null_arguments_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

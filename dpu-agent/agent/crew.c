@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "session/server.h"
 #include "session/session.h"
 
 #define MIB           (UINT64_C(1) << 20)
@@ -202,6 +203,13 @@ static int make_sessions(struct member *member)
                "cannot make the session tables");
 }
 
+/* Whoever listens gives the first worker its server; an engine of it belongs to this thread. */
+static int make_server(struct member *member)
+{
+    member->worker.server = NULL;
+    return 0;
+}
+
 /* Lets what was told to end (watches, last operations) end; gives up after about 5 s. */
 static void settle(struct member *member)
 {
@@ -243,6 +251,11 @@ static void drop_sessions(struct member *member)
     bc_sessions_destroy(member->worker.sessions);
 }
 
+static void drop_server(struct member *member)
+{
+    bc_server_destroy(member->worker.server);
+}
+
 /* What a worker is made of, in order; taken down in reverse. */
 static const struct {
     const char *name;
@@ -255,6 +268,7 @@ static const struct {
     {"backend", make_backend, drop_backend},
     {"pipeline", make_pipeline, drop_pipeline},
     {"sessions", make_sessions, drop_sessions},
+    {"server", make_server, drop_server},
 };
 
 /* Waits until the loop may run or is not needed: true to run it. */

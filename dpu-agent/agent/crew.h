@@ -40,6 +40,7 @@ BC_MUST_USE int bc_crew_create(const struct bc_crew_options *options,
                                struct bc_options_error *error, struct bc_crew **crew_out);
 /* Their loops run from here on. */
 void bc_crew_run(struct bc_crew *crew);
+/* Before the loops run its `server` may be set: the crew destroys it with the worker. */
 struct bc_worker *bc_crew_worker(struct bc_crew *crew, uint32_t index);
 
 /* Drains, stops, joins, frees. 0, or -ETIMEDOUT when a worker did not end: its threads are left as

@@ -31,9 +31,9 @@ static const struct bc_option rows[] = {
      .env = "BLUECACHE_AGENT_BACKEND", .argument = "NAME",
      .help = "Where objects are kept: dram or posix."},
     {.name = "tcp", .short_name = 'T', .type = BC_OPTION_BOOL, .offset = FIELD(tcp), .env = "BLUECACHE_AGENT_TCP",
-     .help = "Control messages over TCP (DOCA Comch is not in this version: -T is needed)."},
+     .help = "Control messages over TCP instead of DOCA Comch."},
     {.name = "listen", .type = BC_OPTION_STRING, .offset = FIELD(listen), .env = "BLUECACHE_AGENT_LISTEN", .argument = "ADDR:PORT",
-     .help = "Address to listen on; default port 18517 on 127.0.0.1 with the DOCA emulation, on all addresses with the SDK."},
+     .help = "With -T: address to listen on; default port 18517 on 127.0.0.1 with the DOCA emulation, on all addresses with the SDK."},
     {.name = "root", .type = BC_OPTION_STRING, .offset = FIELD(root), .default_text = "/var/lib/bluecache",
      .env = "BLUECACHE_AGENT_ROOT", .argument = "DIR",
      .help = "Directory in which posix keeps its files."},
@@ -48,10 +48,11 @@ static const struct bc_option rows[] = {
     {.name = "workers", .type = BC_OPTION_U64, .offset = FIELD(workers), .default_text = "1", .min = 1, .max = BC_WORKERS_MAX,
      .env = "BLUECACHE_AGENT_WORKERS", .argument = "N",
      .help = "Worker threads; any number works with any store."},
-    {.name = "rep", .type = BC_OPTION_STRING, .offset = FIELD(rep), .argument = "PCI",
-     .help = "Host function behind the DPU, for Comch; default the only one."},
-    {.name = "service", .type = BC_OPTION_STRING, .offset = FIELD(service), .default_text = "bluecache", .argument = "NAME",
-     .help = "Service name, for Comch."},
+    {.name = "rep", .type = BC_OPTION_STRING, .offset = FIELD(rep), .env = "BLUECACHE_AGENT_REP", .argument = "PCI",
+     .help = "Without -T: the host's function, behind this DPU, whose programs are served; default the only one."},
+    {.name = "service", .type = BC_OPTION_STRING, .offset = FIELD(service), .default_text = "bluecache",
+     .env = "BLUECACHE_AGENT_SERVICE", .argument = "NAME",
+     .help = "Without -T: name of the Comch service, which clients connect to."},
     {.name = "print-config", .type = BC_OPTION_BOOL, .offset = FIELD(print_config),
      .help = "Print the values in force as YAML and exit.", .command_line_only = true},
     {.name = "preflight", .type = BC_OPTION_BOOL, .offset = FIELD(preflight),
@@ -92,6 +93,26 @@ const struct bc_option_table bc_agent_option_table = {
     .row_count = BC_ARRAY_LEN(rows),
 };
 
+static int check_channel(const struct bc_agent_options *options, struct bc_options_error *error)
+{
+    if (options->tcp) {
+        return 0;
+    }
+    if (options->listen != NULL) {
+        snprintf(error->text, sizeof(error->text),
+                 "--listen %s: for control messages over TCP; give -T as well, or leave it out",
+                 options->listen);
+        return -EINVAL;
+    }
+    if (options->service[0] == '\0' || strchr(options->service, '/') != NULL) {
+        snprintf(error->text, sizeof(error->text),
+                 "--service '%s': a name of one or more letters without '/' is needed",
+                 options->service);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int check_together(struct bc_agent_options *options, struct bc_options_error *error)
 {
     const struct bc_backend_type *type = bc_backend_find(options->backend);
@@ -119,12 +140,7 @@ static int check_together(struct bc_agent_options *options, struct bc_options_er
                  (unsigned long long)(need * options->workers / MIB));
         return -EINVAL;
     }
-    if (!options->tcp && !options->print_config) {
-        snprintf(error->text, sizeof(error->text),
-                 "DOCA Comch is not in this version: start with -T for control messages over TCP");
-        return -EINVAL;
-    }
-    return 0;
+    return check_channel(options, error);
 }
 
 int bc_agent_options_load(struct bc_agent_options *options, int argc, char **argv,

@@ -16,6 +16,7 @@
 
 #define SERVER_STOP_TIMEOUT_S 10
 #define KEEPALIVE_MS          10000u
+#define ADDRESS_LEN           512
 
 /* Passes rc on; an error gets a sentence, unless who failed has given one. */
 static int fail(struct bc_agent *agent, int rc, const char *what, const char *hint)
@@ -194,6 +195,18 @@ static void drop_crew(struct bc_agent *agent)
     }
 }
 
+/* The first worker's, and destroyed with it. */
+static int make_server(struct bc_agent *agent, const struct bc_transport_ops *transport,
+                       const char *address)
+{
+    struct bc_worker *worker = bc_crew_worker(agent->crew, 0);
+    int rc = bc_server_create(worker, transport, address, &agent->server);
+    if (rc == 0) {
+        worker->server = agent->server;
+    }
+    return rc;
+}
+
 static int listen_tcp(struct bc_agent *agent)
 {
     const struct bc_agent_options *options = agent->options;
@@ -205,14 +218,47 @@ static int listen_tcp(struct bc_agent *agent)
         BC_WARN("agent", "listening on all addresses: the control channel is not encrypted; give "
                          "--listen ADDR:PORT to choose the network of the host");
     }
-    int rc = bc_server_create(bc_crew_worker(agent->crew, 0), bc_transport_tcp(), address,
-                              &agent->server);
+    int rc = make_server(agent, bc_transport_tcp(), address);
     if (rc != 0) {
         snprintf(agent->error.text, sizeof(agent->error.text), "cannot listen on %s: %s%s", address,
                  strerror(-rc),
                  rc == -EADDRINUSE ? "; is another agent running? choose a port by --listen" : "");
     }
     return rc;
+}
+
+static const char *comch_hint(int rc)
+{
+    switch (rc) {
+    case -EADDRINUSE:
+        return "; is another agent running? choose a name by --service";
+    case -ENODEV:
+        return "; the host's function is chosen by --rep, the log names those that there are";
+    default:
+        return "; the log says more, and -T works without Comch";
+    }
+}
+
+static int listen_comch(struct bc_agent *agent)
+{
+    const struct bc_agent_options *options = agent->options;
+    char address[ADDRESS_LEN];
+    int len =
+        snprintf(address, sizeof(address), "comch:%s/%s/%s", bc_dma_device_pci_addr(agent->device),
+                 options->rep != NULL ? options->rep : "", options->service);
+    int rc = len < (int)sizeof(address) ? make_server(agent, bc_transport_comch(), address)
+                                        : -ENAMETOOLONG;
+    if (rc != 0) {
+        snprintf(agent->error.text, sizeof(agent->error.text),
+                 "cannot offer the Comch service %.64s: %s%s", options->service, strerror(-rc),
+                 comch_hint(rc));
+    }
+    return rc;
+}
+
+static int listen_for_clients(struct bc_agent *agent)
+{
+    return agent->options->tcp ? listen_tcp(agent) : listen_comch(agent);
 }
 
 /* The server lives on worker 0; main waits for its end. */
@@ -232,12 +278,6 @@ static void server_stop(struct bc_mail *mail)
 {
     struct server_stop *stop = BC_CONTAINER_OF(mail, struct server_stop, mail);
     bc_server_stop(stop->server, server_stopped, stop);
-}
-
-static void close_listener(struct bc_agent *agent)
-{
-    bc_server_destroy(agent->server);
-    agent->server = NULL;
 }
 
 static void stop_server(struct bc_agent *agent)
@@ -289,7 +329,7 @@ static const struct {
     {"device", open_device, close_device},
     {"store", open_store, close_store},
     {"workers", make_crew, drop_crew},
-    {"listener", listen_tcp, close_listener},
+    {"listener", listen_for_clients, NULL},
     {"service", go, stop_server},
 };
 

@@ -24,8 +24,8 @@ struct bc_agent {
     struct bc_dma_device *device;
     void *store;
     struct bc_crew *crew;
-    struct bc_server *server;
-    bool stuck; /* a worker did not end: nothing it uses may be freed */
+    struct bc_server *server; /* the first worker's */
+    bool stuck;               /* a worker did not end: nothing it uses may be freed */
 };
 
 /* Every step, logged by name. 0, or the failing step's error with a sentence in agent->error.

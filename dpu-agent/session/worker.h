@@ -20,6 +20,7 @@
 
 BC_EXTERN_C_BEGIN
 
+struct bc_server;
 struct bc_sessions;
 
 /* What every session is granted; configured once. */
@@ -55,6 +56,7 @@ struct bc_worker {
     struct bc_pipeline *pipeline;
     struct bc_group_post group_post;
     struct bc_sessions *sessions;
+    struct bc_server *server; /* of the worker that accepts; NULL in others */
 };
 
 /* The worker that owns the objects of this hash. */

@@ -94,12 +94,17 @@ static void defaults_start_an_agent(void **state)
     struct bc_agent_options options;
     struct bc_options_error error;
     (void)state;
-    assert_int_equal(LOAD(&options, &error, "-T"), 0);
+    assert_int_equal(LOAD(&options, &error, "-b", "posix"), 0);
+    assert_false(options.tcp);
+    assert_string_equal(options.service, "bluecache");
+    assert_null(options.rep);
     assert_string_equal(options.backend, "posix");
     assert_string_equal(options.pci_addr, "0000:03:00.0");
     assert_int_equal(options.staging_bytes, 256 * MIB);
     assert_int_equal(options.depth, 8);
     assert_int_equal(options.workers, 1);
+    bc_agent_options_fini(&options);
+    assert_int_equal(LOAD(&options, &error, "-T"), 0);
     assert_true(options.tcp);
     bc_agent_options_fini(&options);
 }
@@ -224,7 +229,9 @@ static void every_refusal_has_a_sentence(void **state)
         {{"-T", "--chunk", "100K"}, "multiple of 64K"},
         {{"-T", "-m", "16", "--workers", "8"}, "at least 32 MiB"},
         {{"-T", "-m", "16", "--chunk", "8M"}, "at least 32 MiB"},
-        {{"-b", "dram"}, "start with -T"},
+        {{"--listen", "[::1]:0"}, "give -T as well"},
+        {{"--service", ""}, "--service ''"},
+        {{"--service", "a/b"}, "--service 'a/b'"},
         {{"-T", "-m", "8"}, "-m: '8' is out of range"},
         {{"-T", "-q", "0"}, "-q: '0'"},
         {{"-T", "-q", "many"}, "-q: 'many'"},

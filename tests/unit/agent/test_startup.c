@@ -13,18 +13,25 @@
 #include "channel/transport.h"
 
 #define ARGS_MAX 24
+#define DPU_PCI  "0000:03:00.0"
+#define HOST_PCI "0000:ba:00.0"
+#define SERVICE  "bluecache"
 
 static char root[64];
 static struct bc_agent_options options;
 
 /* Options as on the command line: `extra` (NULL-terminated) comes last and so wins. */
-static void set_options(const char *const *extra)
+static void set_options(bool tcp, const char *const *extra)
 {
-    const char *argv[ARGS_MAX + 1] = {"dpu_dma_copy",    "-T",         "-m",       "16",
-                                      "--root",          root,         "--listen", "127.0.0.1:0",
+    const char *argv[ARGS_MAX + 1] = {"dpu_dma_copy",    "-m",         "16", "--root", root,
                                       "--no-huge-pages", "--capacity", "8M"};
-    int argc = 11;
+    int argc = 8;
     struct bc_options_error error = {""};
+    if (tcp) {
+        argv[argc++] = "-T";
+        argv[argc++] = "--listen";
+        argv[argc++] = "127.0.0.1:0";
+    }
     for (; *extra != NULL; extra++) {
         assert_true(argc < ARGS_MAX);
         argv[argc++] = *extra;
@@ -33,7 +40,8 @@ static void set_options(const char *const *extra)
     assert_int_equal(bc_agent_options_load(&options, argc, (char **)(uintptr_t)argv, &error), 0);
 }
 
-#define OPTIONS(...) set_options((const char *const[]){__VA_ARGS__, NULL})
+#define OPTIONS(...)       set_options(true, (const char *const[]){__VA_ARGS__, NULL})
+#define COMCH_OPTIONS(...) set_options(false, (const char *const[]){__VA_ARGS__, NULL})
 
 static void assert_starts_and_stops(void)
 {
@@ -44,10 +52,16 @@ static void assert_starts_and_stops(void)
     }
     assert_int_equal(rc, 0);
     struct bc_conn *conn = NULL;
+    const struct bc_transport_ops *transport = bc_transport_tcp();
     const char *address = bc_server_address(agent.server);
-    assert_int_equal(bc_transport_tcp()->connect(address, 5000, -1, &conn), 0);
+    if (!options.tcp) {
+        assert_string_equal(address, "comch:" DPU_PCI "/" HOST_PCI "/" SERVICE);
+        transport = bc_transport_comch();
+        address = "comch:" HOST_PCI "/" SERVICE;
+    }
+    assert_int_equal(transport->connect(address, 5000, -1, &conn), 0);
     assert_int_equal(bc_agent_stop(&agent), 0);
-    bc_transport_tcp()->close(conn);
+    transport->close(conn);
 }
 
 static void starts_and_stops(void **state)
@@ -176,6 +190,37 @@ static void address_that_cannot_be_listened_on_fails(void **state)
     assert_fails("cannot listen on 192.0.2.1:0");
 }
 
+static void starts_and_stops_over_comch(void **state)
+{
+    static const char *const workers[] = {"1", "2"};
+    (void)state;
+    for (size_t w = 0; w < BC_ARRAY_LEN(workers); w++) {
+        COMCH_OPTIONS("-b", "dram", "--workers", workers[w], "-m", "32");
+        struct holdings before = holdings_now();
+        assert_starts_and_stops();
+        assert_starts_and_stops();
+        assert_holdings(before);
+        bc_agent_options_fini(&options);
+    }
+}
+
+static void service_that_cannot_be_offered_fails(void **state)
+{
+    struct bc_listener *listener = NULL;
+    (void)state;
+    assert_int_equal(
+        bc_transport_comch()->listen("comch:" DPU_PCI "/" HOST_PCI "/" SERVICE, &listener), 0);
+    COMCH_OPTIONS("-b", "dram");
+    assert_fails("choose a name by --service");
+    bc_transport_comch()->listener_close(listener);
+    COMCH_OPTIONS("-b", "dram", "--rep", "0000:77:00.0");
+    assert_fails("chosen by --rep");
+    static char name[600];
+    memset(name, 'n', sizeof(name) - 1);
+    COMCH_OPTIONS("-b", "dram", "--service", name);
+    assert_fails("cannot offer the Comch service nnn");
+}
+
 /* Preflight goes through the steps and says what it found, and leaves nothing behind. */
 static void preflight_changes_nothing(void **state)
 {
@@ -232,6 +277,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_and_stops),
+        cmocka_unit_test(starts_and_stops_over_comch),
+        cmocka_unit_test(service_that_cannot_be_offered_fails),
         cmocka_unit_test(device_that_is_not_there_fails),
         cmocka_unit_test(root_that_cannot_be_used_fails),
         cmocka_unit_test(foreign_root_is_refused_without_format),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent as a process of its own: started on a port that the kernel picks, in an emulated world and a root
-that the test gives, stopped by its process id."""
+"""The agent as a process of its own: started on a port that the kernel picks, or as a Comch service, in an emulated
+world and a root that the test gives, stopped by its process id."""
 
 import os
 import pathlib
@@ -12,6 +12,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BLUECACHE_BUILD") or ROOT / "build" / "release")
 PROGRAM = BUILD / "dpu-agent" / "dpu_dma_copy"
+BRIDGE = BUILD / "tests" / "testlib" / "comch_bridge"
 DPU_PCI = "0000:03:00.0"
 HOST_PCI = "0000:ba:00.0"
 
@@ -19,29 +20,83 @@ START_SECONDS = 30
 STOP_SECONDS = 30
 # The number of a copy inside a pull of 4 MiB that follows their push: that takes 64 copies, the pull 16.
 COPY_OF_A_PULL = 70
-ADDRESS = re.compile(r"listening on (\S+:\d+)")
+ADDRESS = re.compile(r"listening on (\S+)\n")
 
 
 class AgentEnded(AssertionError):
     """It ended before it listened. The log says why."""
 
 
-class Agent:
-    """One life after another of an agent with the same store and, once known, the same port."""
+class Address(str):
+    """What a client is told: an address of TCP, or the name of a Comch service."""
 
-    def __init__(self, folder, world, backend="posix", workers=1, memory_mb=128, options=(), faults=None):
+    mode = "tcp"
+
+    @classmethod
+    def of_service(cls, name):
+        address = cls(name)
+        address.mode = "comch"
+        return address
+
+
+def way_to(address):
+    """The variables that lead a client there."""
+    return {"BLUECACHE_DPU_ADDR": str(address), "BLUECACHE_MODE": getattr(address, "mode", "tcp"),
+            "BLUECACHE_PCI_ADDR": HOST_PCI}
+
+
+class Bridge:
+    """From TCP to Comch, for what speaks the protocol byte by byte (comch_bridge.c says how). `address` is of TCP."""
+
+    def __init__(self, service, environment, log):
+        self.process = subprocess.Popen([str(BRIDGE), "comch:%s/%s" % (HOST_PCI, service)], env=environment,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        port = self.process.stdout.readline().strip()
+        assert port, "the bridge to Comch did not start"
+        self.address = Address("127.0.0.1:" + port)
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            assert self.process.wait(STOP_SECONDS) == 0, "the bridge to Comch failed"
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
+
+
+class Agent:
+    """One life after another of an agent with the same store and, once known, the same port or service."""
+
+    def __init__(self, folder, world, backend="posix", workers=1, memory_mb=128, options=(), faults=None,
+                 transport="tcp"):
         self.folder = pathlib.Path(folder)
         self.root = self.folder / "store"
         self.root.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "agent.log"
         self.address = None
         self.process = None
-        self.command = [str(PROGRAM), "-p", DPU_PCI, "-m", str(memory_mb), "-q", "8", "-b", backend, "-T",
-                        "--workers", str(workers), "--root", str(self.root), *options]
+        self.bridge = None
+        self.service = self.folder.name if transport == "comch" else None
+        self.command = [str(PROGRAM), "-p", DPU_PCI, "-m", str(memory_mb), "-q", "8", "-b", backend,
+                        *(["--service", self.service] if self.service else ["-T"]), "--workers", str(workers), "--root", str(self.root), *options]
         self.environment = {name: value for name, value in os.environ.items()
                             if not name.startswith(("BLUECACHE_", "DOCA_EMU_"))}
         self.environment["DOCA_EMU_WORLD"] = world
         self.faults = {"DOCA_EMU_FAULT_" + name: str(value) for name, value in (faults or {}).items()}
+
+    def listening(self):
+        """The options that say where."""
+        return [] if self.service else ["--listen", self.address or "127.0.0.1:0"]
+
+    @property
+    def wire_address(self):
+        """For bytes over TCP, whatever the agent listens on."""
+        if self.service is None:
+            return self.address
+        if self.bridge is None:
+            with open(self.log_path, "ab") as log:
+                self.bridge = Bridge(self.service, self.environment, log)
+        return self.bridge.address
 
     def start(self, faults=True):
         """Returns when it listens. faults: whether the injected faults hold in this life too."""
@@ -56,7 +111,7 @@ class Agent:
     def _start_once(self, faults, deadline):
         """False: it may work later."""
         begin = self.log_path.stat().st_size if self.log_path.exists() else 0
-        command = [*self.command, "--listen", self.address or "127.0.0.1:0"]
+        command = [*self.command, *self.listening()]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, env=dict(self.environment, **(self.faults if faults else {})), stdin=subprocess.DEVNULL,
@@ -68,7 +123,7 @@ class Agent:
                 text = log.read().decode(errors="replace")
             found = ADDRESS.search(text)
             if found:
-                self.address = found.group(1)
+                self.address = Address.of_service(self.service) if self.service else Address(found.group(1))
                 return True
             if ended:
                 status, self.process = self.process.returncode, None
@@ -111,6 +166,14 @@ class Agent:
 
     def clean_up(self):
         """At the end of a test: no process is left, whatever happened."""
+        bridge, self.bridge = self.bridge, None
+        try:
+            self._clean_up()
+        finally:
+            if bridge is not None:
+                bridge.close()
+
+    def _clean_up(self):
         if self.process is None:
             return
         if self.process.poll() is None:

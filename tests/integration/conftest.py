@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault("NIXL_LOG_LEVEL", "WARN")
 import nixl._api  # before any child is forked; slow, and never used in this process
-from agent import BUILD, HOST_PCI, Agent
+from agent import BUILD, HOST_PCI, Agent, way_to
 from child import Child
 
 assert nixl._api.nixlBind
@@ -23,6 +23,28 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "once: has nothing to do with NIXL; one run is enough, whatever wheels there are")
+
+
+# Where the plugin differs from one NIXL to another; elsewhere Comch is tried with one of them.
+COMCH_WITH_EVERY_NIXL = ("test_registration", "test_round_trip")
+
+
+# Over Comch every test runs, but in one of its forms: the agent behind the transport is the same.
+COMCH_FORM = {"backend": "posix", "workers": 2}
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if parameters.get("transport") != "comch":
+            continue
+        if any(parameters.get(name, value) != value for name, value in COMCH_FORM.items()):
+            left_out.append(item)
+        elif item.module.__name__ not in COMCH_WITH_EVERY_NIXL:
+            item.add_marker(pytest.mark.once)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -40,14 +62,21 @@ def world():
     return "bluecache-test-" + uuid.uuid4().hex
 
 
+@pytest.fixture(params=["tcp", "comch"])
+def transport(request):
+    """Of the control messages: of every agent that make_agent starts. A test of one alone says
+    @pytest.mark.parametrize("transport", ["tcp"])."""
+    return request.param
+
+
 @pytest.fixture
-def make_agent(tmp_path, world, request):
+def make_agent(tmp_path, world, transport, request):
     """Starts an agent; every one is stopped at the end, and has to end well."""
     agents = []
     request.node.bluecache_logs = getattr(request.node, "bluecache_logs", [])
 
     def make(name="agent", **options):
-        agent = Agent(tmp_path / name, world, **options)
+        agent = Agent(tmp_path / name, world, transport=transport, **options)
         request.node.bluecache_logs.append((name + "'s log", agent.log))
         agents.append(agent)
         return agent.start()
@@ -87,7 +116,7 @@ def start_client(start_child):
 
     def start(address, function, *arguments, **environment):
         return start_child("client", function, arguments,
-                           {"BLUECACHE_DPU_ADDR": address, "BLUECACHE_TIMEOUT_MS": "20000", **environment})
+                           {**way_to(address), "BLUECACHE_TIMEOUT_MS": "20000", **environment})
 
     return start
 

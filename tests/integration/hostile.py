@@ -32,7 +32,7 @@ def resident_kib(process):
 
 
 def greeted(agent, **options):
-    client = wire.Client(agent.address)
+    client = wire.Client(agent.wire_address)
     assert client.greet(**options)[0] == wire.OK
     return client
 
@@ -166,7 +166,7 @@ class Lent:
 @contextlib.contextmanager
 def lent_memory(agent, start_client, length=4 * MIB, count=1):
     """`count` memories of a client process that others may register."""
-    relay = Relay(agent.address)
+    relay = Relay(agent.wire_address)
     child = start_client(relay.address, lend, length, count)
     child.hear("lent")
     until(lambda: len(relay.descriptors()) >= count, "the client registers less than it lends")

@@ -60,7 +60,9 @@ def test_config_is_printed_and_read_back(run, tmp_path):
     (["-T", "-m", "16", "--workers", "16"], "-m"),
     (["-T", "--chunk", "100K"], "--chunk"),
     (["-T", "stray"], "stray"),
-    (["-b", "dram"], "-T"),
+    (["--listen", "127.0.0.1:0"], "-T"),
+    (["--service", ""], "--service"),
+    (["--service", "a/b"], "--service"),
     (["-T", "--config", "/no/such/file.yaml"], "/no/such/file.yaml"),
     (["-T", "--device", "/dev/null"], "--device"),
 ])

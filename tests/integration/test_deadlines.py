@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from agent import BUILD, COPY_OF_A_PULL, HOST_PCI
+from agent import BUILD, COPY_OF_A_PULL, way_to
 from bluecache_client import (DISCONNECTED, IN_PROGRESS, OK, PULL, PUSH, TIMED_OUT, Client, until)
 from nixl_client import pattern
 from test_cancel import wait_until_stopped
@@ -219,7 +219,7 @@ def test_command_gives_up_on_a_stopped_agent(make_agent, world, tmp_path):
     agent = make_agent(backend="dram", memory_mb=64, faults={"STOP_IN_COPY": COPY_OF_A_PULL})
     block = tmp_path / "block"
     block.write_bytes(pattern(12, 4 * MIB))
-    environment = dict(agent.environment, BLUECACHE_DPU_ADDR=agent.address, BLUECACHE_PCI_ADDR=HOST_PCI)
+    environment = dict(agent.environment, **way_to(agent.address))
     assert environment["DOCA_EMU_WORLD"] == world
     command = [str(BUILD / "tools" / "bluecache"), "--timeout", "1"]
     subprocess.run([*command, "push", "object", str(block)], env=environment, check=True, timeout=LONG_SECONDS)

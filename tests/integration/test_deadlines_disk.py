@@ -66,7 +66,7 @@ def test_disk_that_does_not_answer_costs_the_writes_alone(disk, make_agent, star
         child.say("frozen")
         child.hear("timed out")
         # Others are answered all the while.
-        with wire.Client(agent.address) as other:
+        with wire.Client(agent.wire_address) as other:
             assert other.greet()[0] == wire.OK
             other.send(wire.PING, b"still there?", request_id=5)
             assert other.receive() == (wire.PONG, 5, b"still there?")

@@ -17,6 +17,7 @@ from test_deadlines import ENOTCONN, ETIMEDOUT, LONG_SECONDS, stays, works
 from test_faults import gauges
 
 pytestmark = pytest.mark.once
+OF_A_NETWORK = pytest.mark.parametrize("transport", ["tcp"])
 
 MIB = 1 << 20
 LENGTH = 16 * MIB
@@ -84,10 +85,11 @@ def play(child, cut, heal, while_cut):
     assert child.result() < LONG_SECONDS
 
 
+@OF_A_NETWORK
 def test_network_that_swallows_everything(make_agent, start_client):
     agent = make_agent(backend="dram", memory_mb=128, faults=SLOW)
     before = gauges(agent)["bluecache_session_open"]
-    with Relay(agent.address) as relay:
+    with Relay(agent.wire_address) as relay:
         child = start_client(relay.address, lose_the_network_and_come_back)
         play(child, relay.cut, relay.heal, lambda: None)
         until(lambda: gauges(agent)["bluecache_session_open"] == before, "sessions of the lost connections stay")
@@ -107,9 +109,10 @@ def close_without_a_network(line):
     return time.monotonic() - begin
 
 
+@OF_A_NETWORK
 def test_close_without_a_network(make_agent, start_client):
     agent = make_agent(backend="dram", memory_mb=32)
-    with Relay(agent.address) as relay:
+    with Relay(agent.wire_address) as relay:
         child = start_client(relay.address, close_without_a_network)
         child.hear("open")
         relay.cut()

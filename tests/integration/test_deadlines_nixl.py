@@ -99,7 +99,7 @@ def serve_from_the_cache(line, keys):
 @pytest.mark.parametrize("way", ["killed", "stopped", "cut off"])
 def test_cache_goes_on_without_its_agent_and_with_it_again(make_agent, start_client, way):
     agent = make_agent(backend="posix", workers=2, memory_mb=64)
-    with Relay(agent.address) as relay:
+    with Relay(agent.wire_address) as relay:
         child = start_client(relay.address if way == "cut off" else agent.address, serve_from_the_cache, 24)
         child.hear("filled")
         time.sleep(0.2)  # in the middle of hits

@@ -18,7 +18,8 @@ def example(make_agent, world):
     environment = dict(os.environ, DOCA_EMU_WORLD=world, NIXL_PLUGIN_DIR=str(BUILD / "nixl-plugin"))
 
     def run(*arguments):
-        command = [sys.executable, str(EXAMPLE), "-p", HOST_PCI, "-g", "cpu", "-d", agent.address, "-m", "tcp"]
+        command = [sys.executable, str(EXAMPLE), "-p", HOST_PCI, "-g", "cpu", "-d", agent.address, "-m",
+                   agent.address.mode]
         return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=100,
                               stdin=subprocess.DEVNULL)
 

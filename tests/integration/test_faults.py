@@ -21,7 +21,7 @@ GAUGES = ["bluecache_staging_free_bytes", "bluecache_dma_imported_regions", "blu
 
 
 def ask(agent, kind, body, answer):
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         assert client.greet()[0] == wire.OK
         client.send(kind, body, request_id=2)
         got, _, body = client.receive()

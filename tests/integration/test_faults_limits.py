@@ -102,7 +102,7 @@ def test_two_hundred_connections_are_served_at_once(make_agent, workers):
     agent = make_agent(backend="dram", workers=workers, memory_mb=32)
     before = gauges(agent)
     open_before = descriptors(agent)
-    clients = [wire.Client(agent.address) for _ in range(200)]
+    clients = [wire.Client(agent.wire_address) for _ in range(200)]
     for client in clients:
         client.send(wire.HELLO, wire.hello(), request_id=1)
     for client in clients:
@@ -132,7 +132,7 @@ def test_bad_clients_leave_nothing_behind(make_agent, workers):
     rng = random.Random(30)
 
     def misbehave():
-        client = wire.Client(agent.address)
+        client = wire.Client(agent.wire_address)
         ways = rng.randrange(6)
         client.send(wire.HELLO, wire.hello(), request_id=1)
         if ways == 1:
@@ -163,13 +163,14 @@ def test_bad_clients_leave_nothing_behind(make_agent, workers):
     assert resident_kib(agent) - warm < 8192, "the agent grows with its bad clients"
 
 
+@pytest.mark.parametrize("transport", ["tcp"])  # a Comch connection has none of its own
 def test_connections_without_descriptors_are_told_so(make_agent):
     agent = make_agent(backend="dram", memory_mb=32)
     limit = descriptors(agent) + 10
     import resource
 
     resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
-    clients = [wire.Client(agent.address) for _ in range(30)]
+    clients = [wire.Client(agent.wire_address) for _ in range(30)]
     answers = []
     for client in clients:
         client.send(wire.HELLO, wire.hello(), request_id=1)
@@ -199,7 +200,7 @@ def test_answers_that_nobody_reads_wait(make_agent, workers):
     count = 120
     body = wire.keys([b"%d" % i for i in range(20000)])
     question = b"".join(wire.frame(wire.QUERY, body, request_id=10 + i) for i in range(count))
-    with wire.Client(agent.address) as slow, wire.Client(agent.address) as other:
+    with wire.Client(agent.wire_address) as slow, wire.Client(agent.wire_address) as other:
         assert slow.greet()[0] == wire.OK and other.greet()[0] == wire.OK
         slow.sock.settimeout(1)
         sent = 0
@@ -281,7 +282,7 @@ def test_small_client_beside_a_greedy_one(make_agent, start_client, backend, wor
 def test_client_limits_are_of_one_client(make_agent):
     agent = make_agent(backend="dram", memory_mb=32, options=["--requests-max", "1"])
     body = wire.keys([b"key-%d" % i for i in range(3000)])
-    with wire.Client(agent.address) as greedy, wire.Client(agent.address) as other:
+    with wire.Client(agent.wire_address) as greedy, wire.Client(agent.wire_address) as other:
         assert greedy.greet()[0] == wire.OK and other.greet()[0] == wire.OK
         greedy.raw(b"".join(wire.frame(wire.QUERY, body, request_id=10 + i) for i in range(20)))
         other.send(wire.QUERY, body, request_id=5)
@@ -295,5 +296,5 @@ def test_agent_survives_signals_that_mean_nothing(make_agent):
     agent.send(signal.SIGPIPE)
     agent.send(signal.SIGSTOP)
     agent.send(signal.SIGCONT)
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         assert client.greet()[0] == wire.OK

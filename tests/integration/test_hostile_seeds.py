@@ -39,7 +39,7 @@ class Hostile:
     def __init__(self, agent, lent, rng):
         self.rng = rng
         self.lent = lent
-        self.client = wire.Client(agent.address, timeout=20)
+        self.client = wire.Client(agent.wire_address, timeout=20)
         self.asked = {}
         self.next_id = 2
         self.unsure = False  # what it sent was harmed: not every question may be answered

@@ -18,20 +18,20 @@ import wire
 def agent(make_agent):
     running = make_agent(backend="dram", memory_mb=64, options=["--hello-timeout", "500ms"])
     yield running
-    with wire.Client(running.address) as client:
+    with wire.Client(running.wire_address) as client:
         assert client.greet()[0] == wire.OK
         client.send(wire.PING, b"alive", request_id=9)
         assert client.receive() == (wire.PONG, 9, b"alive")
 
 
 def greeted(agent):
-    client = wire.Client(agent.address)
+    client = wire.Client(agent.wire_address)
     assert client.greet()[0] == wire.OK
     return client
 
 
 def test_hello_grants_credits(agent):
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         status, body = client.greet()
         assert status == wire.OK
         version = struct.unpack_from("<H", body, 4)[0]
@@ -43,7 +43,7 @@ def test_hello_grants_credits(agent):
 
 @pytest.mark.parametrize("versions", [(2, 9), (7, 7)])
 def test_hello_of_another_version_is_refused(agent, versions):
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         status, _ = client.greet(version_min=versions[0], version_max=versions[1])
         assert status != wire.OK
         with pytest.raises(wire.Closed):
@@ -51,12 +51,12 @@ def test_hello_of_another_version_is_refused(agent, versions):
 
 
 def test_unknown_tenant_is_refused(agent):
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         assert client.greet(tenant=7)[0] != wire.OK
 
 
 def test_nothing_is_served_before_hello(agent):
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         client.send(wire.PING, b"x", request_id=1)
         status, text = client.expect_error_and_close()
         assert status == wire.INVALID and "order" in text
@@ -105,7 +105,7 @@ def test_malformed_body_closes_the_connection(agent, kind, body):
 
 
 def test_silent_connection_is_closed(agent):
-    with wire.Client(agent.address) as client:
+    with wire.Client(agent.wire_address) as client:
         started = time.monotonic()
         with pytest.raises(wire.Closed):
             client.receive()
@@ -271,7 +271,7 @@ def test_random_bytes_and_mutated_frames(agent):
         wire.frame(wire.PING, b"p", 5),
     ]
     for _ in range(150):
-        with wire.Client(agent.address) as client:
+        with wire.Client(agent.wire_address) as client:
             stream = bytearray(b"".join(valid[:rng.randrange(1, len(valid) + 1)]))
             for _ in range(rng.randrange(0, 4)):
                 stream[rng.randrange(len(stream))] = rng.randrange(256)
@@ -287,7 +287,7 @@ def test_random_bytes_and_mutated_frames(agent):
 def test_connections_over_the_limit_are_refused_and_others_served(make_agent):
     agent = make_agent(backend="dram", memory_mb=64, options=["--connections-max", "8"])
     clients = [greeted(agent) for _ in range(8)]
-    with wire.Client(agent.address) as extra:
+    with wire.Client(agent.wire_address) as extra:
         status, text = extra.expect_error_and_close()
         assert status == wire.LIMIT and "limit" in text
     for number, client in enumerate(clients):

@@ -135,7 +135,7 @@ def test_parameters_can_be_read_and_given_back(make_agent, run_client):
     agent = make_agent(backend="dram")
     parameters = run_client(agent.address, read_parameters)
     assert parameters["dpu_addr"] == agent.address
-    assert parameters["mode"] == "tcp"
+    assert parameters["mode"] == agent.address.mode
     assert parameters["timeout_ms"] == "20000"
 
 
@@ -146,6 +146,7 @@ def fail_to_open(line, parameters):
     return time.monotonic() - begin
 
 
+@pytest.mark.parametrize("transport", ["tcp"])
 @pytest.mark.parametrize("parameters, sentence", [
     ({"dpu_addr": "127.0.0.1:1"}, "no agent listens at 127.0.0.1:1"),
     ({"dpu_addr": "127.0.0.1:none"}, "127.0.0.1:none"),

@@ -23,7 +23,7 @@ import subprocess
 
 import pytest
 
-from agent import BUILD, HOST_PCI, Agent, AgentEnded
+from agent import BUILD, Agent, AgentEnded, way_to
 from bluecache_client import OK, Client
 from nixl_client import pattern
 from test_faults import files_below, gauges, settles_to
@@ -110,7 +110,7 @@ def push_and_pull_if_possible(line, kept):
 
 def failing_agent(agent, environment):
     """The command for a start that ends by itself, and its environment."""
-    return [*agent.command, "--listen", "127.0.0.1:0", "--preflight"], dict(agent.environment, **environment)
+    return [*agent.command, *agent.listening(), "--preflight"], dict(agent.environment, **environment)
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_agent_serves_or_refuses_without_memory(store, run_client, tmp_path):
 ], ids=["ping", "push", "library"])
 def test_client_start_without_memory(make_agent, run_client, tmp_path, world, program, runs):
     agent = make_agent(backend="dram", workers=2, memory_mb=64)
-    environment = dict(agent.environment, BLUECACHE_DPU_ADDR=agent.address, BLUECACHE_PCI_ADDR=HOST_PCI)
+    environment = dict(agent.environment, **way_to(agent.address))
     command = [str(word) for word in program]
     if "push" in command:
         (tmp_path / "file").write_bytes(pattern(4, LENGTH))
@@ -327,7 +327,7 @@ def test_agent_serves_or_refuses_without_a_call(store, calls, run_client):
 @pytest.mark.parametrize("program", [[TOOL, "ping"], [EXAMPLE]], ids=["ping", "library"])
 def test_client_start_without_a_call(make_agent, run_client, world, calls, program):
     agent = make_agent(backend="dram", workers=2, memory_mb=64)
-    environment = dict(agent.environment, BLUECACHE_DPU_ADDR=agent.address, BLUECACHE_PCI_ADDR=HOST_PCI)
+    environment = dict(agent.environment, **way_to(agent.address))
     command = [str(word) for word in program]
     counts = count_calls(calls, command, environment)
     before = gauges(agent)

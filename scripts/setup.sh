@@ -32,7 +32,8 @@ Installs, through apt, the Debian or Ubuntu packages that the build and the test
   --bench          also fio, memcached and matplotlib: what the benchmarks compare with, and what draws them
   --fuzz           also clang 14 and its libFuzzer; without them the fuzzers are left out of preset asan
   --python         also two Python environments: build/venv-nixl-$NIXL_OLDEST and build/venv-nixl-latest
-                   ($NIXL_NEWEST), with CPU builds of torch, the nixl wheels, numpy and pytest
+                   ($NIXL_NEWEST), with CPU builds of torch, the nixl wheels, numpy and pytest; and Meson, with which a test
+                   builds the plugin in a tree like NIXL's
   --python-latest  only the second of them
   --lmcache        also build/venv-lmcache-$LMCACHE_OLDEST and build/venv-lmcache-$LMCACHE_NEWEST: the LMCache wheels with what
                    they need on a machine without a GPU, transformers, and a small language model; and redis
@@ -299,7 +300,7 @@ main() {
             --bench) packages+=(fio memcached python3-matplotlib) ;;
             --fuzz) fuzz=yes ;;
             --lmcache) lmcache=yes packages+=(redis-server patch) ;;
-            --python) python=all ;;
+            --python) python=all packages+=(meson) ;;
             --python-latest) [[ $python == all ]] || python=latest ;;
             --help | -h) usage; exit 0 ;;
             *) usage >&2; exit 2 ;;

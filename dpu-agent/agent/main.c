@@ -13,6 +13,7 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#include "agent/preflight.h"
 #include "agent/startup.h"
 #include "base/log.h"
 
@@ -82,7 +83,11 @@ int main(int argc, char **argv)
     agent.options = &options;
     int status;
     if (options.preflight) {
-        status = bc_agent_start(&agent, true) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        status = bc_preflight_run(&agent, stdout);
+        if (status != EXIT_SUCCESS) {
+            fprintf(stderr,
+                    "dpu_dma_copy: preflight found what would keep the agent from starting\n");
+        }
     } else {
         status = serve(&agent, &signals);
     }

@@ -56,7 +56,7 @@ static const struct bc_option rows[] = {
     {.name = "print-config", .type = BC_OPTION_BOOL, .offset = FIELD(print_config),
      .help = "Print the values in force as YAML and exit.", .command_line_only = true},
     {.name = "preflight", .type = BC_OPTION_BOOL, .offset = FIELD(preflight),
-     .help = "Go through the start-up steps, say what fails, and exit.", .command_line_only = true},
+     .help = "Check devices, kernel, limits, store and the start itself; print a table with what to do, and exit.", .command_line_only = true},
     {.name = "chunk", .type = BC_OPTION_SIZE, .offset = FIELD(chunk_bytes), .default_text = "1M", .min = 64 * 1024, .max = 8 * MIB,
      .env = "BLUECACHE_AGENT_CHUNK", .argument = "SIZE",
      .help = "Objects are moved in chunks of this size, a multiple of 64K; clamped to the DMA engine's limit."},

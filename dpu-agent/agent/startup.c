@@ -350,8 +350,8 @@ int bc_agent_start(struct bc_agent *agent, bool preflight)
     BC_ASSERT(agent->backend_type != NULL);
     for (size_t i = 0; i < count; i++) {
         int rc = steps[i].run(agent);
-        if (preflight) {
-            printf("%-22s %s\n", steps[i].name, rc == 0 ? "ok" : agent->error.text);
+        if (preflight && agent->step_done != NULL) {
+            agent->step_done(agent->step_arg, steps[i].name, rc == 0 ? NULL : agent->error.text);
         }
         if (rc != 0) {
             BC_ERROR("agent", "start-up failed at step '%s': %s", steps[i].name, agent->error.text);

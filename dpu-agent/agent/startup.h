@@ -26,10 +26,14 @@ struct bc_agent {
     struct bc_crew *crew;
     struct bc_server *server; /* the first worker's */
     bool stuck;               /* a worker did not end: nothing it uses may be freed */
+
+    /* Preflight: told of each step; error NULL: done. May be NULL. */
+    void (*step_done)(void *arg, const char *step, const char *error);
+    void *step_arg;
 };
 
 /* Every step, logged by name. 0, or the failing step's error with a sentence in agent->error.
- * `preflight`: prints a line per step to stdout and does not accept connections. */
+ * `preflight`: tells step_done of each, undoes them all, and does not accept connections. */
 BC_MUST_USE int bc_agent_start(struct bc_agent *agent, bool preflight);
 /* Undoes them: stops accepting, drains, stops. 0, or -ETIMEDOUT when a worker did not end. */
 BC_MUST_USE int bc_agent_stop(struct bc_agent *agent);

@@ -133,15 +133,6 @@ def test_foreign_directory_is_not_made_a_store(run, tmp_path):
     assert (tmp_path / "thesis.doc").read_text() == "mine"
 
 
-def test_preflight_says_a_line_for_each_step(run, tmp_path):
-    status, output, _ = run(*start_arguments(tmp_path), "--preflight")
-    assert status == 0
-    lines = output.splitlines()
-    assert len(lines) >= 5 and all(line.endswith("ok") for line in lines)
-    status, output, _ = run(*start_arguments(tmp_path), "--preflight", "-p", "0000:77:00.0")
-    assert status == 1 and "device" in output.splitlines()[-1] and not output.splitlines()[-1].endswith("ok")
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_well(make_agent, workers, number):
     agent = make_agent(backend="dram", memory_mb=32, workers=workers)

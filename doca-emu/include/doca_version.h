@@ -24,9 +24,9 @@ extern "C" {
 #define DOCA_VERSION_STRING "3.0.0058"
 #endif
 
-/* One comparable number for a version. */
+/* One comparable number for a version; fit for the preprocessor. */
 #define DOCA_VERSION_CALC(major, minor, patch) \
-    ((((unsigned long)(major)) << 24) + (((unsigned long)(minor)) << 16) + (unsigned long)(patch))
+    ((major) * 0x1000000UL + (minor) * 0x10000UL + (patch) * 1UL)
 
 #define DOCA_CURRENT_VERSION_NUM \
     DOCA_VERSION_CALC(DOCA_VERSION_MAJOR, DOCA_VERSION_MINOR, DOCA_VERSION_PATCH)

@@ -184,7 +184,9 @@ IS(DOCA_ARGP_TYPE_INT, 2);
 IS(DOCA_ARGP_TYPE_BOOLEAN, 3);
 IS(DOCA_ARGP_TYPE_JSON_OBJ, 4);
 
-static_assert(DOCA_VERSION_LTE_CURRENT(2, 7, 85), "version");
+#if !DOCA_VERSION_LTE_CURRENT(2, 7, 85)
+#error "the version is for the preprocessor, too"
+#endif
 #ifdef DOCA_EMU_API_2_7
 static_assert(DOCA_VERSION_EQ_CURRENT(2, 7, 85), "version");
 #else

@@ -160,7 +160,7 @@ step_python() {
     for venv in "${NIXL_VENVS[@]}"; do
         what=(tests/python tests/integration -m "not once")
         if [[ $venv == "${NIXL_VENVS[-1]}" ]]; then
-            what=(tests/python tests/integration tests/crash)
+            what=(tests/python tests/integration tests/crash tests/conformance)
         fi
         run_pytest "$venv" --python "${what[@]}" --timeout=120
     done

@@ -15,6 +15,7 @@ static void received_cb(struct doca_comch_event_msg_recv *event, uint8_t *messag
 {
     struct doca_comch_client *client = doca_comch_client_get_client_ctx(connection);
     union doca_data user_data = {.ptr = NULL};
+    struct bc_engine *engine;
     struct bc_list_node *node;
 
     (void)event;
@@ -22,8 +23,12 @@ static void received_cb(struct doca_comch_event_msg_recv *event, uint8_t *messag
         doca_ctx_get_user_data(doca_comch_client_as_ctx(client), &user_data) != DOCA_SUCCESS) {
         return;
     }
-    /* None: before connect took it, when the server has nothing to say yet. */
-    node = bc_list_first(&((const struct bc_engine *)user_data.ptr)->conns);
+    engine = user_data.ptr;
+    /* A server that refuses speaks at once, before connect sees that the context runs. */
+    if (bc_list_empty(&engine->conns) && !engine->ending) {
+        (void)bc_comch_conn_create(engine, connection);
+    }
+    node = bc_list_first(&engine->conns);
     bc_comch_arrived(node == NULL ? NULL : BC_CONTAINER_OF(node, struct bc_conn, node), message,
                      len);
 }
@@ -110,7 +115,7 @@ static int wait_running(struct bc_engine *engine, int stop_fd, uint64_t until_ns
         if (doca_ctx_get_state(engine->ctx, &state) != DOCA_SUCCESS) {
             return -EIO;
         }
-        if (state == DOCA_CTX_STATE_RUNNING) {
+        if (state == DOCA_CTX_STATE_RUNNING || !bc_list_empty(&engine->conns)) {
             return 0;
         }
         if (state == DOCA_CTX_STATE_IDLE) {
@@ -129,9 +134,15 @@ static int wait_running(struct bc_engine *engine, int stop_fd, uint64_t until_ns
 static int take_connection(struct bc_engine *engine, struct bc_conn **conn_out)
 {
     struct doca_comch_connection *connection = NULL;
-    doca_error_t error = doca_comch_client_get_connection(engine->client, &connection);
+    struct bc_list_node *node = bc_list_first(&engine->conns);
     struct bc_conn *conn;
+    doca_error_t error;
 
+    if (node != NULL) {
+        *conn_out = BC_CONTAINER_OF(node, struct bc_conn, node);
+        return 0;
+    }
+    error = doca_comch_client_get_connection(engine->client, &connection);
     if (error != DOCA_SUCCESS) {
         return bc_comch_errno(error);
     }

@@ -17,7 +17,7 @@ LMCACHE_OLDEST_NIXL=1.1.0
 LMCACHE_NEWEST_NIXL=1.3.2
 # For the DPU: what the build and its tests link, and what the guest of the tests boots.
 ARM64_PACKAGES=(
-    libc6-dev libstdc++6 liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev libjson-c-dev libcmocka-dev busybox-static
+    libc6-dev libstdc++6 liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev libcmocka-dev busybox-static
 )
 ARM64_KERNEL=linux-image-cloud-arm64
 
@@ -290,7 +290,7 @@ make_lmcache_venv() {
 main() {
     local packages=(
         gcc g++ make cmake pkg-config git ca-certificates python3
-        liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev
+        liburing-dev libyaml-dev libisal-dev libxxhash-dev libsystemd-dev libjson-c-dev
         libcmocka-dev clang-format-14 shellcheck
     )
     local python=none fuzz=no lmcache=no cross=no

@@ -42,6 +42,12 @@ start_child = _integration.start_child
 pytest_runtest_makereport = _integration.pytest_runtest_makereport
 
 
+@pytest.fixture
+def transport():
+    """Of make_agent's agents: LMCache has nothing to do with how an agent is reached."""
+    return "tcp"
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "lmcache(*versions): the releases of LMCache that the test is for")
 

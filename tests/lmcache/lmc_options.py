@@ -105,6 +105,50 @@ def dynamic_names_are_the_same_in_every_process():
 
 
 @option
+def names_of_a_batch_are_those_of_its_keys():
+    from lmcache.utils import CacheEngineKey, LayerCacheEngineKey
+    from lmcache.v1.storage_backend import nixl_backends
+
+    class Named:
+        _format_object_key = nixl_backends.NixlDynamicBackend._format_object_key
+        _object_names = nixl_backends.NixlDynamicBackend._object_names
+
+    def tagged(number, tag):
+        return CacheEngineKey("m", 1, 0, number, lmc.DTYPE, {"lmcache.tag.user": tag})
+
+    named = Named()
+    keys = [lmc.key(n, worker=w, world=8, model=m) for m in ("a/b c@d", "5_5", "_5_") for w in (5, 6) for n in (5, 6, 5)]
+    keys += [lmc.key(n, model="%x" % nixl_backends._PROBE) for n in (5, 6)] + [lmc.key(-5), lmc.key(2 ** 64 - 1)]
+    keys += [tagged(n, tag) for tag in ("x", "y", "_5_") for n in (5, 6)]
+    keys += [LayerCacheEngineKey("m", 1, 0, n, lmc.DTYPE, layer_id=layer) for layer in (0, 1) for n in (5, 6)]
+    for order in (keys, keys[::-1], keys[::2] + keys[1::2]):
+        assert named._object_names(order) == [named._format_object_key(key) for key in order]
+    assert named._object_names([]) == [] and len(set(named._object_names(keys))) == len(set(keys))
+
+
+@option
+def transfers_are_looked_at_when_they_may_be_over():
+    import time
+    import types
+
+    from lmcache.v1.storage_backend.nixl_transfers import Transfers, _pauses
+
+    now = time.monotonic()
+    assert 0 < next(_pauses(None, now, 0.2)) <= 0.151 and next(_pauses(None, now, 1000)) == 0.2
+    assert next(_pauses(None, now, 0)) < 0.01 and next(_pauses(None, now - 10, 0.001)) == 0.005
+    assert len(list(_pauses(-1.0, now, 0))) == 0
+
+    def pace(seconds, objects=1, kind="READ"):
+        transfer = types.SimpleNamespace(kind=(kind, objects), begin=time.monotonic() - seconds, objs=[0] * objects)
+        made._note_pace(transfer)
+        return made._paces[transfer.kind]
+
+    made = Transfers(None, None)
+    assert 10 <= pace(10) < 11 and 12 < pace(1000) < 13 and 1 <= pace(1) < 1.2 and 50 <= pace(50, kind="WRITE") < 51
+    assert 2 <= pace(8, 4) < 2.2
+
+
+@option
 def parameters_are_strings_and_ours_stay_ours():
     given = {"dpu_addr": "10.0.0.1:1", "timeout_ms": 1500, "flag": True}
     params = made(params=given).backend_params

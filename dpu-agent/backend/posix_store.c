@@ -391,16 +391,16 @@ static bool direct_works(const struct posix_store *store)
     void *block = NULL;
     bool works = false;
 
-    if (fd < 0) {
-        return false;
-    }
-    if (posix_memalign(&block, BC_POSIX_BLOCK, BC_POSIX_BLOCK) == 0) {
+    if (fd >= 0 && posix_memalign(&block, BC_POSIX_BLOCK, BC_POSIX_BLOCK) == 0) {
         memset(block, 0, BC_POSIX_BLOCK);
         works = pwrite(fd, block, BC_POSIX_BLOCK, 0) == (ssize_t)BC_POSIX_BLOCK &&
                 pread(fd, block, BC_POSIX_BLOCK, 0) == (ssize_t)BC_POSIX_BLOCK;
         free(block);
     }
-    (void)close(fd);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    /* Also when the open failed: a file system that refuses O_DIRECT has made the file before. */
     (void)unlinkat(store->root_fd, PROBE_NAME, 0);
     return works;
 }

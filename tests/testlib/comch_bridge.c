@@ -43,7 +43,8 @@ struct bridge {
     struct bc_conn *conn;
     struct way there; /* TCP to Comch */
     struct way back;
-    bool broken; /* one side takes nothing any more */
+    bool broken; /* the side of TCP takes nothing any more */
+    bool deaf;   /* that of Comch does not; what it said before is still passed on */
 };
 
 static int64_t read_from(struct bridge *bridge, bool comch, void *data, size_t len)
@@ -84,6 +85,8 @@ static bool move(struct bridge *bridge, struct way *way, bool to_comch)
         if (sent > 0) {
             way->start += (size_t)sent;
             moved = true;
+        } else if (sent != -EAGAIN && sent != -EINTR && to_comch) {
+            bridge->deaf = true;
         } else if (sent != -EAGAIN && sent != -EINTR) {
             bridge->broken = true;
         }
@@ -93,13 +96,14 @@ static bool move(struct bridge *bridge, struct way *way, bool to_comch)
 
 static bool is_over(const struct bridge *bridge)
 {
-    return bridge->broken || (bridge->there.ended && bridge->there.start == bridge->there.end) ||
+    return bridge->broken ||
+           (!bridge->deaf && bridge->there.ended && bridge->there.start == bridge->there.end) ||
            (bridge->back.ended && bridge->back.start == bridge->back.end);
 }
 
 static void wait_for_more(struct bridge *bridge, struct bc_engine *engine)
 {
-    bool reads = bridge->there.start == bridge->there.end && !bridge->there.ended;
+    bool reads = !bridge->deaf && bridge->there.start == bridge->there.end && !bridge->there.ended;
     bool writes = bridge->back.start < bridge->back.end;
     struct pollfd fds[2] = {
         {.fd = bridge->fd, .events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0))},
@@ -119,7 +123,7 @@ static void pass_on(struct bridge *bridge)
     struct bc_engine *engine = bridge->transport->conn_engine(bridge->conn);
     while (!is_over(bridge)) {
         bool moved = bridge->transport->progress(engine) > 0;
-        moved |= move(bridge, &bridge->there, true);
+        moved |= !bridge->deaf && move(bridge, &bridge->there, true);
         moved |= move(bridge, &bridge->back, false);
         if (!moved && !is_over(bridge) && bridge->transport->arm(engine)) {
             wait_for_more(bridge, engine);

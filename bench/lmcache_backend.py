@@ -106,7 +106,7 @@ def configuration(given, pool_bytes):
         return plugin("BlueCacheBackend", "bluecache.lmcache", dpu_addr=given["addr"], timeout_ms=TIMEOUT_MS,
                       put_queue_mb=pool_bytes >> 20)
     if backend == "bluecache patch":
-        return nixl("DOCA_DMA_PROXY", pool_bytes,
+        return nixl("DOCA_DMA_PROXY", pool_bytes, nixl_async_put=True,  # as examples/lmcache/lmcache-config.yaml
                     nixl_backend_params={"dpu_addr": given["addr"], "timeout_ms": str(TIMEOUT_MS)})
     if backend == "nixl posix":
         return nixl("POSIX", pool_bytes, nixl_pool_size=given.get("slots", 0), nixl_path=given["root"],

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several LMCache processes and several agents: who shares what, where workers write, and that hits survive when a worker
-comes to another agent."""
+"""Several LMCache processes and several agents: who shares what, where workers write, and that hits survive when a
+worker comes to another agent."""
 
 import lmc
 import pytest
@@ -186,7 +186,8 @@ RANKS = 2
 
 
 def fill_the_store(line, address, options):
-    """All ranks of each chunk, chunk by chunk, more than the agent holds. Which chunks are there in the end, per rank."""
+    """All ranks of each chunk, chunk by chunk, more than the agent holds. Which chunks are there in the end, per
+    rank."""
     with plugin_store(address, options) as store:
         for number in range(CHUNKS):
             store.put([lmc.key(number, rank, RANKS) for rank in range(RANKS)])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storage plugin when something is wrong: with the agent (away, killed, stopped, full, of another store) or with what
-it stored. Everything is a miss, nothing raises, nothing hangs, and hits come back by themselves."""
+"""The storage plugin when something is wrong: with the agent (away, killed, stopped, full, of another store) or with
+what it stored. Everything is a miss, nothing raises, nothing hangs, and hits come back by themselves."""
 
 import os
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the storage plugin does with a request that outlives its deadline, because an agent is stopped in the middle of a
-copy: nobody gets its memory before it is over. The client is a double, since no agent can be stopped at will just there.
-Needs no agent, and no LMCache."""
+copy: nobody gets its memory before it is over. The client is a double, since no agent can be stopped at will just
+there. Needs no agent, and no LMCache."""
 
 import asyncio
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the storage plugin stores: keys, groups, and the header in front of every object. Needs no agent, and no LMCache."""
+"""What the storage plugin stores: keys, groups, and the header in front of every object. Needs no agent, and no
+LMCache."""
 
 import sys
 import types

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reference counts of LMCache's memory objects: one more while the agent may read or write, and given back exactly once,
-whatever happens. And puts and gets that meet."""
+"""Reference counts of LMCache's memory objects: one more while the agent may read or write, and given back exactly
+once, whatever happens. And puts and gets that meet."""
 
 import asyncio
 import dataclasses

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The storage plugin end to end, in LMCache as it was installed: what is put comes back, byte by byte, from memory and to
-memory of LMCache's own pool, also in another process and after the agent's restart."""
+"""The storage plugin end to end, in LMCache as it was installed: what is put comes back, byte by byte, from memory and
+to memory of LMCache's own pool, also in another process and after the agent's restart."""
 
 import lmc
 import pytest

@@ -112,8 +112,8 @@ def place_of(obj: Any) -> Place:
 
 
 class Describer:
-    """Place and layout of memory objects that mostly look alike: what equals the one before is not worked out again. One
-    thread."""
+    """Place and layout of memory objects that mostly look alike: what equals the one before is not worked out again.
+    One thread."""
 
     def __init__(self) -> None:
         self._seen: tuple[Any, Any, Any, int] | None = None
@@ -163,8 +163,8 @@ def cache_text(metadata: Any) -> str:
 
 
 def allocate(backend: Any, layout: Layout) -> Any:
-    """A memory object from LMCache's pool, which makes room if it can without waiting; None: it cannot, or the layout is
-    unknown to this release."""
+    """A memory object from LMCache's pool, which makes room if it can without waiting; None: it cannot, or the layout
+    is unknown to this release."""
     try:
         fmt = MemoryFormat[layout.fmt]
         dtypes = [getattr(torch, name) for name in layout.dtypes]
@@ -202,8 +202,8 @@ class _Found(list[Any]):
 
 @functools.cache
 def _spoils_what_precedes_a_miss() -> bool:
-    """Older releases (0.4.3) drop the chunk in front of one that cannot be had, count it as loaded all the same, and keep
-    references to those behind it. They do nothing of it when the list of objects ends in front of the miss."""
+    """Older releases (0.4.3) drop the chunk in front of one that cannot be had, count it as loaded all the same, and
+    keep references to those behind it. They do nothing of it when the list of objects ends in front of the miss."""
     try:
         from lmcache.v1.cache_engine import LMCacheEngine
         source = inspect.getsource(LMCacheEngine._process_tokens_internal)

@@ -36,8 +36,8 @@ class BlueCacheL2Adapter(L2AdapterInterface):  # type: ignore[misc]
     """Any thread. Its three descriptors are eventfds of its own."""
 
     def __init__(self, params: Mapping[str, Any] | None = None, l1_memory_desc: Any = None) -> None:
-        """params: the adapter_params of the configuration; options.py has the table. Returns at once, whether the agents
-        are there or not. OptionError: the configuration cannot be meant."""
+        """params: the adapter_params of the configuration; options.py has the table. Returns at once, whether the
+        agents are there or not. OptionError: the configuration cannot be meant."""
         super().__init__()
         compat.use_lmcache_log()
         self.options: Options = parse(params or {})
@@ -145,8 +145,8 @@ class BlueCacheL2Adapter(L2AdapterInterface):  # type: ignore[misc]
     # ---- look up ---------------------------------------------------------------------------------
 
     def submit_lookup_and_lock_task(self, keys: list[Any], group_layout_descs: Any = None) -> int:
-        """Does not block. Nothing is locked: the agent shares its store between many, and what it evicts before the load
-        is a bit that is not set then."""
+        """Does not block. Nothing is locked: the agent shares its store between many, and what it evicts before the
+        load is a bit that is not set then."""
         task = self._new_task()
         self._run("lookup", task, len(keys), lambda: self._lookup(task, keys))
         return task
@@ -214,8 +214,8 @@ class BlueCacheL2Adapter(L2AdapterInterface):  # type: ignore[misc]
     # ---- the rest --------------------------------------------------------------------------------
 
     def delete(self, keys: list[Any]) -> None:
-        """At every agent. Blocks, at most lookup_timeout_ms. Listeners are told of those that an agent had, and of those
-        that were stored here and are gone by now; not of others. After close: nothing happens."""
+        """At every agent. Blocks, at most lookup_timeout_ms. Listeners are told of those that an agent had, and of
+        those that were stored here and are gone by now; not of others. After close: nothing happens."""
         if self._closed:
             return
         removed = self._transfer.remove([self._names.of(key) for key in keys])
@@ -224,8 +224,8 @@ class BlueCacheL2Adapter(L2AdapterInterface):  # type: ignore[misc]
         self._notify(self._notify_keys_deleted, pairs)
 
     def report_status(self) -> dict[str, Any]:
-        """is_healthy: the adapter works, as LMCache means it; the server works on without an agent. agents: whether each
-        can be asked now."""
+        """is_healthy: the adapter works, as LMCache means it; the server works on without an agent. agents: whether
+        each can be asked now."""
         states = {str(agent.endpoint): agent.state.value if agent.usable() or agent.state is not State.READY else "lost"
                   for agent in self.agents}
         return {"is_healthy": not self._closed, "type": type(self).__name__, "agents": states,

@@ -20,8 +20,8 @@ Done = Callable[[list[Status]], None]
 
 
 class Job:
-    """A request to be. prepare: gives the entries; called once, in the thread that starts the request. done: called once
-    with one status per entry, when nobody reaches the memory any more, from any thread; it must not block. count:
+    """A request to be. prepare: gives the entries; called once, in the thread that starts the request. done: called
+    once with one status per entry, when nobody reaches the memory any more, from any thread; it must not block. count:
     entries. deadline: of time.monotonic()."""
 
     __slots__ = ("op", "prepare", "done", "count", "deadline", "slow", "entries")

@@ -2,8 +2,8 @@
 """Put, get, look up and remove, for keys, addresses and bytes: what the storage plugin and the L2 adapter share.
 
 Objects go straight between their own memory and the agent. Nothing raises and nothing waits longer than its deadline:
-what fails counts as missed. A get is written once, as a generator of Steps (`fetch`), and driven twice: `run` blocks the
-calling thread, `run_async` lets the event loop go on."""
+what fails counts as missed. A get is written once, as a generator of Steps (`fetch`), and driven twice: `run` blocks
+the calling thread, `run_async` lets the event loop go on."""
 
 import asyncio
 import concurrent.futures

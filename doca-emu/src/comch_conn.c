@@ -403,7 +403,7 @@ static bool look(struct emu_comch *comch)
     return false;
 }
 
-static void want_again(struct emu_comch *comch)
+static void want_of_all(struct emu_comch *comch)
 {
     for (struct doca_comch_connection *conn = comch->conns; conn != NULL; conn = conn->next) {
         if (conn->state == EMU_COMCH_OPEN) {
@@ -440,11 +440,8 @@ bool emu_comch_progress(struct doca_ctx *ctx)
     if (poll_conns(comch) || report_done(comch) || look(comch)) {
         return true;
     }
-    if (!comch->armed) {
-        return false;
-    }
-    want_again(comch);
-    return poll_conns(comch) || report_done(comch);
+    /* A look sets wake words again: what came before that had no bell. */
+    return comch->armed && (poll_conns(comch) || report_done(comch));
 }
 
 bool emu_comch_pending(const struct doca_ctx *ctx)
@@ -469,6 +466,6 @@ void emu_comch_arm(struct doca_ctx *ctx, bool armed)
     struct emu_comch *comch = emu_comch_of(ctx);
     if (comch->events && (armed || comch->armed)) {
         comch->armed = armed;
-        want_again(comch);
+        want_of_all(comch);
     }
 }

@@ -244,6 +244,36 @@ static void slow_client_does_not_hold_up_another(void **state)
     end_pair(&pair);
 }
 
+static unsigned from_first;
+
+static void count_first(struct side *side, struct doca_comch_connection *conn, const uint8_t *bytes,
+                        uint32_t len)
+{
+    (void)bytes;
+    (void)len;
+    from_first += conn == side->conns[0];
+}
+
+static void clients_have_turns(void **state)
+{
+    struct pair pair;
+    struct side second;
+    (void)state;
+    make_pair(&pair, 0);
+    side_make_client(&second, "messages");
+    sides_connect(&pair.server, &second);
+    for (uint32_t i = 0; i < 10; i++) {
+        side_send(&pair.client, i, 8);
+        side_send(&second, i, 8);
+    }
+    pair.server.hooks.message = count_first;
+    sides_wait(&pair.server, NULL, &pair.server.messages, 10);
+    assert_int_equal(from_first, 5);
+    sides_wait(&pair.server, NULL, &pair.server.messages, 20);
+    side_end(&second, &pair.server);
+    end_pair(&pair);
+}
+
 /* --- the end of a connection ------------------------------------------------------------------- */
 
 static void what_was_sent_before_the_end_still_arrives(void **state)
@@ -422,6 +452,7 @@ int main(void)
         cmocka_unit_test(sends_wait_for_a_full_queue_and_none_is_lost),
         cmocka_unit_test(submit_is_refused_when_the_send_queue_is_full),
         cmocka_unit_test(slow_client_does_not_hold_up_another),
+        cmocka_unit_test(clients_have_turns),
         cmocka_unit_test(what_was_sent_before_the_end_still_arrives),
         cmocka_unit_test(waiting_sends_fail_when_the_peer_leaves),
         cmocka_unit_test(stop_brings_waiting_sends_back),

@@ -66,9 +66,14 @@ static void unarmed_handle_is_never_readable(void **state)
     assert_false(readable(&server, 5)); /* somebody connects */
     sides_wait_state(&client, &server, DOCA_CTX_STATE_RUNNING);
     side_run(&server);
+    arm(&server); /* and no longer */
+    clear(&server);
     side_send(&client, 0, 8);
     assert_false(readable(&server, 5));
     assert_false(readable(&client, 0)); /* a completed send */
+    arm(&server);
+    assert_true(readable(&server, 0));
+    clear(&server);
     side_end(&client, NULL);
     assert_false(readable(&server, 5)); /* the end of the connection */
     sides_wait(&server, NULL, &server.disconnects, 1);
@@ -105,7 +110,12 @@ static void armed_handle_wakes_for_every_event(void **state)
     sleep_armed(&client);
     sides_wait(&server, NULL, &server.messages, 2);
     wake(&client, &client.done, 4);
-    sides_wait(&server, NULL, &server.messages, 4);
+    sleep_armed(&client);
+    side_send(&client, 4, 8); /* the queue is full, and the sender is armed already */
+    assert_false(readable(&client, 0));
+    sides_wait(&server, NULL, &server.messages, 3);
+    wake(&client, &client.done, 5);
+    sides_wait(&server, NULL, &server.messages, 5);
 
     /* The end of the connection, on either side. */
     sleep_armed(&server);

@@ -79,8 +79,8 @@ class Agent:
     def was_slow(self) -> None:
         """It let a deadline pass: nobody asks it until it answers its thread."""
         self._counters.add("timeouts")
-        self._log.warn("slow " + str(self.endpoint), "the agent at %s did not answer in time; its objects count as missed "
-                       "until it does", self.endpoint)
+        self._log.warn("slow " + str(self.endpoint), "the agent at %s did not answer in time; its objects count as "
+                       "missed until it does", self.endpoint)
         with self._changed:
             if self._state is State.READY:
                 self._state = State.SLOW
@@ -136,7 +136,8 @@ class Agent:
             return False
         info = self._client.info
         logger.info("BlueCache: connected to %s at %s%s, %d MiB of LMCache's memory registered", info.agent,
-                    info.dpu_addr, ", emulated" if info.emulated else "", sum(pool.length for pool in self._pools) >> 20)
+                    info.dpu_addr, ", emulated" if info.emulated else "",
+                    sum(pool.length for pool in self._pools) >> 20)
         return self._enter(State.CONNECTING, State.READY)
 
     def _probe(self) -> bool:

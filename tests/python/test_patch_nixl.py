@@ -17,8 +17,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
-
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "patch_nixl.sh"
 SMALL_TREE = ROOT / "tests" / "nixl_tree"
 FOLDER = "src/plugins/doca_dma_proxy"

@@ -101,14 +101,15 @@ static doca_error_t configure(struct bc_engine *engine, uint32_t tasks, uint32_t
 
 static int start_failed(const struct bc_engine *engine, doca_error_t error)
 {
-    int rc = bc_comch_errno(error);
+    /* A name that is taken has no error of its own. */
+    int rc = error == DOCA_ERROR_INITIALIZATION ? -EADDRINUSE : bc_comch_errno(error);
 
     switch (rc) {
     case -EADDRINUSE:
         BC_ERROR("comch",
-                 "the service of %s is taken: another agent serves this host function under the "
-                 "same name; stop it, or choose another name with --service",
-                 engine->name);
+                 "cannot serve %s (%s): most likely another agent serves this host function under "
+                 "the same name; stop it, or choose another name with --service",
+                 engine->name, doca_error_get_name(error));
         break;
     case -EACCES:
         BC_ERROR("comch", "no permission to serve %s: run as root or as a member of the group mlnx",

@@ -71,6 +71,7 @@ static int create_client(struct bc_client **client_out)
     }
     (void)pthread_mutex_init(&client->lock, NULL);
     bc_list_init(&client->waiters);
+    bc_list_init(&client->dead_links);
     bc_list_init(&client->requests);
     bc_list_init(&client->finished);
     bc_list_init(&client->queue);
@@ -81,7 +82,6 @@ static int create_client(struct bc_client **client_out)
     bc_pending_init(&client->pending);
     bc_regions_init(&client->regions);
     bc_bounce_init(&client->bounce);
-    client->transport = bc_transport_tcp();
     client->connect_wanted = true;
     client->random = bc_now_ns() ^ (uint64_t)getpid() << 32 ^ (uint64_t)(uintptr_t)client;
     client->random |= 1; /* a state of zero would stay zero */
@@ -159,6 +159,24 @@ static void set_log_level(void)
     bc_log_set_level(level);
 }
 
+/* With Comch the agent is named by the function through which it is reached, and its service. */
+static int choose_transport(struct bc_client *client, struct bc_error *error)
+{
+    char *address;
+
+    if (!client->settings.comch) {
+        client->transport = bc_transport_tcp();
+        return 0;
+    }
+    client->transport = bc_transport_comch();
+    if (asprintf(&address, "comch:%s/%s", client->device.pci_addr, client->settings.dpu_addr) < 0) {
+        return bc_error_set(error, -ENOMEM, "out of memory");
+    }
+    free(client->settings.dpu_addr);
+    client->settings.dpu_addr = address;
+    return 0;
+}
+
 int bc_client_open(const struct bc_client_options *options, struct bc_client **client_out,
                    struct bc_error *error)
 {
@@ -176,6 +194,9 @@ int bc_client_open(const struct bc_client_options *options, struct bc_client **c
         client->timeout_ns = client->settings.timeout_ms * BC_NS_PER_MS;
         bc_spin_init(&client->spin, client->settings.spin_us * BC_NS_PER_US);
         rc = bc_device_open(client->settings.pci_addr, &client->device, error);
+    }
+    if (rc == 0) {
+        rc = choose_transport(client, error);
     }
     if (rc == 0) {
         rc = bc_thread_start(client);

@@ -7,8 +7,9 @@
  *         +--------- client->lock --------------+
  *
  * Locks. `lock` guards everything below it here, and every request, memory, region, export and
- * link. It is held for short stretches only: nothing blocks, sleeps or calls DOCA under it.
- * device.lock is taken for DOCA calls, never together with `lock`.
+ * link. It is held for short stretches only: nothing blocks, sleeps or calls DOCA under it, but for
+ * the calls of the link's own Comch engine, which belongs to whoever has the lock and never blocks.
+ * device.lock is taken for the other DOCA calls, never together with `lock`.
  *
  * Loss of the agent (session.c, revoke.c). Whoever notices drops the link: what waited for an
  * answer is told, requests that the agent had become `dying`, their exports are to be closed. The
@@ -72,7 +73,8 @@ struct bc_client {
     bool terminal_unseen; /* a request became terminal since the last clear */
 
     /* The connection (session.c). */
-    struct bc_link *link; /* NULL: none */
+    struct bc_link *link;      /* NULL: none */
+    struct bc_list dead_links; /* struct bc_link.dead_node: to be closed by the library thread */
     uint64_t link_serial;
     bool connect_wanted;
     bool connected_once;

@@ -3,9 +3,11 @@
 #include "link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 /* Reads of one bc_link_receive: keeps one caller from serving a fast agent for ever. */
 #define RECEIVES_MAX 16
@@ -24,7 +26,8 @@ int bc_link_create(const struct bc_transport_ops *ops, struct bc_conn *conn, uin
     }
     link->ops = ops;
     link->conn = conn;
-    link->fd = ops->conn_fd(conn);
+    link->engine = ops->progress == NULL ? NULL : ops->conn_engine(conn);
+    link->fd = link->engine == NULL ? ops->conn_fd(conn) : ops->engine_fd(link->engine);
     link->refs = 1;
     link->serial = serial;
     link->state = BC_LINK_GREETING;
@@ -40,11 +43,46 @@ void bc_link_get(struct bc_link *link)
 void bc_link_put(struct bc_link *link)
 {
     BC_ASSERT(link->refs > 0);
-    if (--link->refs == 0) {
-        link->ops->close(link->conn);
-        bc_channel_destroy(link->channel);
-        free(link);
+    if (--link->refs > 0) {
+        return;
     }
+    if (link->engine != NULL && link->dead != NULL) {
+        link->dead(link->dead_arg, link);
+    } else {
+        bc_link_destroy(link);
+    }
+}
+
+void bc_link_destroy(struct bc_link *link)
+{
+    link->ops->close(link->conn);
+    bc_channel_destroy(link->channel);
+    free(link);
+}
+
+static bool is_ready(const struct bc_link *link)
+{
+    uint32_t events = link->ops->conn_ready(link->conn);
+
+    return (events & (POLLIN | POLLHUP)) != 0 ||
+           ((events & POLLOUT) != 0 && bc_link_has_output(link));
+}
+
+bool bc_link_ask(struct bc_link *link)
+{
+    (void)link->ops->progress(link->engine);
+    return is_ready(link);
+}
+
+bool bc_link_arm(struct bc_link *link, uint64_t *until_ns)
+{
+    uint64_t sleep_ns = link->ops->sleep_max_ns(link->engine);
+
+    if (is_ready(link) || !link->ops->arm(link->engine) || is_ready(link)) {
+        return false;
+    }
+    *until_ns = bc_min_u64(*until_ns, bc_clock_now_ns(bc_clock_monotonic()) + sleep_ns);
+    return true;
 }
 
 int bc_link_send(struct bc_link *link, uint8_t type, uint64_t request_id, const void *body,
@@ -114,6 +152,9 @@ int bc_link_receive(struct bc_link *link, bc_link_message_fn handle, void *arg)
 {
     int total = 0;
 
+    if (link->engine != NULL) {
+        (void)link->ops->progress(link->engine);
+    }
     for (int i = 0; i < RECEIVES_MAX; i++) {
         uint8_t *data;
         size_t room;

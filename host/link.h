@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link.h - one connection to an agent: the transport's connection, the channel on it, what the
  * agent granted, and what of the grant is used. A client has at most one; a lost one is never used
- * again.
+ * again. Its transport may have to be asked (transport.h): then it has an engine.
  *
  *   CONNECTED --HELLO sent--> GREETING --HELLO_ACK--> UP --GOODBYE of the agent--> DRAINING
  *
  * Invariants: the connection is closed when the last of (the client, threads that poll it) lets go,
- * so nobody polls a descriptor that became somebody else's.
+ * so nobody polls a descriptor that became somebody else's. An asked transport may take its time to
+ * close, so such a link is handed to `dead` then, and closed without the lock (bc_link_destroy).
  * Thread: guarded by the client's lock; only its descriptor is polled without it.
  * Errors: negative errno of the transport or the channel; the owner then drops the link. Must not
  * know: what messages mean. */
 #ifndef BC_HOST_LINK_H
 #define BC_HOST_LINK_H
 
+#include "base/list.h"
 #include "channel/channel.h"
 #include "channel/transport.h"
 
@@ -27,9 +29,13 @@ enum bc_link_state {
 struct bc_link {
     const struct bc_transport_ops *ops;
     struct bc_conn *conn;
+    struct bc_engine *engine; /* NULL: the transport need not be asked */
     struct bc_channel *channel;
-    int fd;
+    int fd; /* the connection's, or the engine's */
     uint32_t refs;
+    void (*dead)(void *arg, struct bc_link *link); /* nobody uses it any more; NULL: destroy it */
+    void *dead_arg;
+    struct bc_list_node dead_node;
     uint64_t serial; /* counts the client's links from 1 */
     enum bc_link_state state;
     int broken;  /* sending failed with this; the owner drops the link soon */
@@ -47,6 +53,15 @@ BC_MUST_USE int bc_link_create(const struct bc_transport_ops *ops, struct bc_con
                                uint64_t serial, struct bc_link **link_out);
 void bc_link_get(struct bc_link *link);
 void bc_link_put(struct bc_link *link);
+/* Closes the connection, in BC_TRANSPORT_LINGER_MS at the latest. Without the lock. */
+void bc_link_destroy(struct bc_link *link);
+
+/* An asked transport: looks what came, without blocking. True: bc_link_receive has something to do,
+ * or what waits to be sent finds room. */
+bool bc_link_ask(struct bc_link *link);
+/* The same, before sleeping on `fd`, at most until *until_ns, which is lowered: false when there is
+ * nothing to sleep for. */
+BC_MUST_USE bool bc_link_arm(struct bc_link *link, uint64_t *until_ns);
 
 /* Queues a message and sends what the transport takes now. 0, -EAGAIN (too much waits to be sent),
  * -EMSGSIZE, -ENOMEM. A transport that failed is noted in link->broken: the message is then lost

@@ -175,27 +175,85 @@ static void await(struct bc_spin *spin, struct pollfd fds[2], uint64_t now_ns, u
     bc_spin_learn(spin, waited_ns);
 }
 
-/* Polls the link once, without the lock, and serves it. */
-static void lead_locked(struct bc_client *client, struct bc_waiter *self, uint64_t deadline_ns)
+/* Polls the link once, without the lock. True: something came on it. */
+static bool poll_link_locked(struct bc_client *client, const struct bc_link *link,
+                             uint64_t deadline_ns)
 {
-    struct bc_link *link = client->link;
     struct pollfd fds[2] = {{.fd = link->fd, .events = POLLIN},
                             {.fd = client->leader_fd, .events = POLLIN}};
-    uint64_t now_ns;
+    uint64_t now_ns = client->progress_ns;
 
-    take_over_locked(client);
-    now_ns = client->progress_ns;
-    client->leader = self;
-    bc_link_get(link);
     bc_client_unlock(client);
     await(&client->spin, fds, now_ns, deadline_ns);
     bc_client_lock(client);
     if ((fds[1].revents & POLLIN) != 0) {
         bc_progress_drain_fd(client->leader_fd);
     }
+    return fds[0].revents != 0;
+}
+
+/* Sleeps without the lock, if the link lets it. */
+static void sleep_on_asked_locked(struct bc_client *client, struct bc_link *link,
+                                  uint64_t deadline_ns)
+{
+    struct pollfd fds[2] = {{.fd = link->fd, .events = POLLIN},
+                            {.fd = client->leader_fd, .events = POLLIN}};
+    uint64_t until_ns = deadline_ns;
+    struct timespec timeout;
+
+    if (!bc_link_arm(link, &until_ns)) {
+        return;
+    }
+    bc_client_unlock(client);
+    timeout = span(bc_now_ns(), until_ns);
+    (void)ppoll(fds, BC_ARRAY_LEN(fds), &timeout, NULL);
+    bc_client_lock(client);
+    if ((fds[1].revents & POLLIN) != 0) {
+        bc_progress_drain_fd(client->leader_fd);
+    }
+}
+
+/* The same as poll_link_locked for a transport that has to be asked, which is done with the lock. */
+static bool ask_link_locked(struct bc_client *client, struct bc_link *link,
+                            const struct bc_waiter *self, uint64_t deadline_ns)
+{
+    uint64_t began_ns = client->progress_ns;
+    uint64_t now_ns = began_ns;
+    bool came = false;
+
+    while (client->link == link && now_ns < deadline_ns && !self->ready(self->arg)) {
+        bool again;
+
+        came = bc_link_ask(link);
+        if (came) {
+            break;
+        }
+        bc_client_unlock(client);
+        again = bc_spin_again(&client->spin, now_ns - began_ns, false);
+        bc_client_lock(client);
+        if (!again && client->link == link) {
+            sleep_on_asked_locked(client, link, deadline_ns);
+        }
+        now_ns = bc_now_ns();
+    }
+    bc_spin_learn(&client->spin, bc_now_ns() - began_ns);
+    return came;
+}
+
+/* Waits for the link, and serves it. */
+static void lead_locked(struct bc_client *client, struct bc_waiter *self, uint64_t deadline_ns)
+{
+    struct bc_link *link = client->link;
+    bool came;
+
+    take_over_locked(client);
+    client->leader = self;
+    bc_link_get(link);
+    came = link->engine == NULL ? poll_link_locked(client, link, deadline_ns)
+                                : ask_link_locked(client, link, self, deadline_ns);
     client->leader = NULL;
     client->progress_ns = bc_now_ns();
-    if (client->link == link && fds[0].revents != 0) {
+    if (client->link == link && came) {
         bc_session_receive_locked(client);
     }
     bc_link_put(link);

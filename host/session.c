@@ -87,10 +87,49 @@ static int send_hello_locked(struct bc_client *client, struct bc_link *link)
     return rc != 0 ? rc : bc_link_send(link, BC_MSG_HELLO, 0, body, len);
 }
 
+/* What is not the same as with TCP. */
+static bool describe_comch_failure(struct bc_client *client, int rc)
+{
+    const char *addr = client->settings.dpu_addr;
+
+    switch (rc) {
+    case -ECONNREFUSED:
+        (void)bc_error_set(
+            &client->error, rc,
+            "no agent serves %s; start dpu_dma_copy on that BlueField without -T and "
+            "with --rep %s, or correct the service in dpu_addr (BLUECACHE_DPU_ADDR)",
+            addr, client->device.pci_addr);
+        return true;
+    case -EINVAL:
+        (void)bc_error_set(
+            &client->error, rc,
+            "with mode comch dpu_addr is the name of the agent's service, at most 48 "
+            "characters without '/'; '%s' is none",
+            addr);
+        return true;
+    case -EACCES:
+        (void)bc_error_set(&client->error, rc,
+                           "no permission for %s: run as root or as a member of the group mlnx",
+                           addr);
+        return true;
+    case -EOPNOTSUPP:
+        (void)bc_error_set(&client->error, rc,
+                           "the function %s cannot do Comch: give pci_addr of a BlueField's host "
+                           "function, or use mode tcp",
+                           client->device.pci_addr);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void describe_failure(struct bc_client *client, int rc)
 {
     const char *addr = client->settings.dpu_addr;
 
+    if (client->settings.comch && describe_comch_failure(client, rc)) {
+        return;
+    }
     switch (rc) {
     case -ECONNREFUSED:
         (void)bc_error_set(&client->error, rc,
@@ -152,6 +191,26 @@ static uint64_t attempt_ms_locked(const struct bc_client *client)
     return bc_min_u64(client->settings.timeout_ms, limit_ms);
 }
 
+/* The library thread closes it, which may take a moment. */
+static void link_dead(void *arg, struct bc_link *link)
+{
+    struct bc_client *client = arg;
+
+    bc_list_push_back(&client->dead_links, &link->dead_node);
+    bc_progress_kick_thread_locked(client);
+}
+
+void bc_session_bury_locked(struct bc_client *client)
+{
+    struct bc_list_node *node;
+
+    while ((node = bc_list_pop_front(&client->dead_links)) != NULL) {
+        bc_client_unlock(client);
+        bc_link_destroy(BC_CONTAINER_OF(node, struct bc_link, dead_node));
+        bc_client_lock(client);
+    }
+}
+
 void bc_session_connect_locked(struct bc_client *client)
 {
     uint64_t attempt_ms = attempt_ms_locked(client);
@@ -165,6 +224,10 @@ void bc_session_connect_locked(struct bc_client *client)
     bc_client_lock(client);
     if (rc == 0) {
         rc = bc_link_create(client->transport, conn, client->link_serial + 1, &link);
+    }
+    if (rc == 0) {
+        link->dead = link_dead;
+        link->dead_arg = client;
     }
     if (!client->connect_wanted) { /* closed meanwhile */
         if (rc == 0) {

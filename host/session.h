@@ -20,6 +20,9 @@ static inline bool bc_session_is_up(const struct bc_client *client)
  * lock. */
 void bc_session_connect_locked(struct bc_client *client);
 
+/* Closes links that nobody uses any more (blocking, without the lock). The library thread. */
+void bc_session_bury_locked(struct bc_client *client);
+
 /* Receives and handles what there is, sends what has room now. May drop the link. */
 void bc_session_receive_locked(struct bc_client *client);
 

@@ -8,6 +8,7 @@
 
 #include "base/options.h"
 #include "bounce.h"
+#include "channel/comch_wire.h"
 #include "dma_transfer.h"
 #include "errors.h"
 
@@ -23,15 +24,11 @@ static const char *choose(const char *given, const char *env, const char *otherw
     return value == NULL || value[0] == '\0' ? otherwise : value;
 }
 
-static int check_mode(const char *mode, struct bc_error *error)
+static int resolve_mode(const char *mode, bool *comch_out, struct bc_error *error)
 {
-    if (strcmp(mode, "tcp") == 0) {
+    *comch_out = strcmp(mode, "comch") == 0;
+    if (*comch_out || strcmp(mode, "tcp") == 0) {
         return 0;
-    }
-    if (strcmp(mode, "comch") == 0) {
-        return bc_error_set(error, -EPROTONOSUPPORT,
-                            "mode comch is not part of this version; use mode tcp, and start the "
-                            "agent with -T");
     }
     return bc_error_set(error, -EINVAL, "mode is '%s'; it can be tcp or comch (BLUECACHE_MODE)",
                         mode);
@@ -96,12 +93,13 @@ int bc_settings_resolve(const struct bc_client_options *options, struct bc_setti
     static const struct bc_client_options nothing_given;
     struct bc_settings settings = {0};
     const char *pci_addr;
+    const char *dpu_addr_default;
     int rc;
 
     if (options == NULL) {
         options = &nothing_given;
     }
-    rc = check_mode(choose(options->mode, "BLUECACHE_MODE", "tcp"), error);
+    rc = resolve_mode(choose(options->mode, "BLUECACHE_MODE", "tcp"), &settings.comch, error);
     if (rc == 0) {
         rc = resolve_timeout(options->timeout_ms, &settings.timeout_ms, error);
     }
@@ -116,7 +114,8 @@ int bc_settings_resolve(const struct bc_client_options *options, struct bc_setti
     }
     settings.requests_max = options->requests_max;
     pci_addr = choose(options->pci_addr, "BLUECACHE_PCI_ADDR", NULL);
-    settings.dpu_addr = strdup(choose(options->dpu_addr, "BLUECACHE_DPU_ADDR", DPU_ADDR_DEFAULT));
+    dpu_addr_default = settings.comch ? BC_COMCH_SERVICE : DPU_ADDR_DEFAULT;
+    settings.dpu_addr = strdup(choose(options->dpu_addr, "BLUECACHE_DPU_ADDR", dpu_addr_default));
     settings.pci_addr = pci_addr == NULL ? NULL : strdup(pci_addr);
     settings.name =
         strndup(options->name != NULL && options->name[0] != '\0' ? options->name

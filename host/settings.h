@@ -5,6 +5,8 @@
 #ifndef BC_HOST_SETTINGS_H
 #define BC_HOST_SETTINGS_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 #include "bluecache/bluecache.h"
 
@@ -18,7 +20,9 @@ BC_EXTERN_C_BEGIN
 #define BC_TIMEOUT_MS_MAX (UINT64_C(365) * 24 * 3600 * 1000)
 
 struct bc_settings {
-    char *dpu_addr;
+    bool comch;     /* mode */
+    char *dpu_addr; /* "HOST:PORT"; with Comch the name of the service, once the device is open with
+                       what the transport wants before it */
     char *pci_addr; /* NULL: choose */
     char *name;
     uint64_t timeout_ms;
@@ -27,7 +31,7 @@ struct bc_settings {
     uint32_t requests_max; /* 0: what the agent grants */
 };
 
-/* -EINVAL, -EPROTONOSUPPORT (mode comch), -ENOMEM; a sentence in `error` (may be NULL). options may
+/* -EINVAL, -ENOMEM; a sentence in `error` (may be NULL). options may
  * be NULL. */
 BC_MUST_USE int bc_settings_resolve(const struct bc_client_options *options,
                                     struct bc_settings *settings_out, struct bc_error *error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* thread.c - see thread.h. Every round does what is due, then sleeps until the next thing is. */
+/* thread.c - see thread.h. Every round does what is due, then sleeps until the next thing is. A
+ * transport that has to be asked lets it sleep for a millisecond at most while it serves the link. */
 #include "thread.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@ static uint64_t work_locked(struct bc_client *client)
     uint64_t now_ns = bc_now_ns();
     uint64_t next_ns = UINT64_MAX;
 
+    bc_session_bury_locked(client);
     bc_registry_close_due_locked(client, now_ns, &next_ns);
     if (client->link == NULL && client->connect_wanted && now_ns >= client->connect_due_ns) {
         bc_session_connect_locked(client);
@@ -77,7 +79,8 @@ static void sleep_until(struct bc_client *client, struct bc_link *link, short ev
                         uint64_t until_ns)
 {
     struct pollfd fds[2] = {{.fd = client->thread_fd, .events = POLLIN},
-                            {.fd = events != 0 ? link->fd : -1, .events = events}};
+                            {.fd = events != 0 ? link->fd : -1,
+                             .events = events != 0 && link->engine != NULL ? POLLIN : events}};
     uint64_t now_ns = bc_now_ns();
     uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
     struct timespec timeout = {.tv_sec = (time_t)(left_ns / BC_NS_PER_S),
@@ -101,6 +104,9 @@ static void *thread_main(void *arg)
         events = link_events_locked(client, &next_ns);
         link = client->link;
         client->thread_until_ns = next_ns;
+        if (events != 0 && link->engine != NULL && !bc_link_arm(link, &next_ns)) {
+            next_ns = 0;
+        }
         if (link != NULL) {
             bc_link_get(link);
         }
@@ -117,6 +123,7 @@ static void *thread_main(void *arg)
             bc_link_put(link);
         }
     }
+    bc_session_bury_locked(client);
     bc_client_unlock(client);
     return NULL;
 }

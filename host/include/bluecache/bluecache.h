@@ -55,16 +55,18 @@ struct bc_request;
 
 enum bc_mode {
     BC_MODE_TCP = 0,
-    BC_MODE_COMCH = 1, /* -EPROTONOSUPPORT in this version */
+    BC_MODE_COMCH = 1,
 };
 
 /* Zero a structure, set what you need: 0 and NULL mean the environment variable, then the
  * default. */
 struct bc_client_options {
-    const char *dpu_addr;  /* "host:port"; BLUECACHE_DPU_ADDR; default "127.0.0.1:18517" */
+    const char *dpu_addr;  /* "host:port", or with Comch the name of the agent's service;
+                                 BLUECACHE_DPU_ADDR; default "127.0.0.1:18517", or "bluecache" */
     const char *pci_addr;  /* host function of the BlueField; BLUECACHE_PCI_ADDR; default: the only
                                  one that can export memory */
-    const char *mode;      /* "tcp" or "comch"; BLUECACHE_MODE; default "tcp" */
+    const char *mode;      /* "tcp", or "comch": by the BlueField itself, without a network;
+                                 BLUECACHE_MODE; default "tcp" */
     uint64_t timeout_ms;   /* connect, register, query ...: BLUECACHE_TIMEOUT_MS; default 30000 */
     const char *name;      /* shown in the agent's log; default: the program's name */
     uint32_t requests_max; /* in flight; default: what the agent grants */
@@ -76,8 +78,9 @@ struct bc_error {
 };
 
 /* Opens the device, connects and says HELLO. A first connection that is refused fails at once.
- * -ECONNREFUSED, -ETIMEDOUT, -ENODEV (no such PCI function), -EINVAL (an option), -EPROTONOSUPPORT,
- * -EACCES (refused by the agent), -ENOMEM. `error` may be NULL. */
+ * -ECONNREFUSED, -ETIMEDOUT, -ENODEV (no such PCI function), -EINVAL (an option), -EPROTONOSUPPORT
+ * (the agent speaks another version), -EOPNOTSUPP (the function cannot do Comch), -EACCES (refused by
+ * the agent, or by the device), -ENOMEM. `error` may be NULL. */
 BC_API_MUST_USE int bc_client_open(const struct bc_client_options *options,
                                    struct bc_client **client_out, struct bc_error *error);
 
@@ -97,8 +100,8 @@ struct bc_client_info {
     uint32_t regions_max;
     uint64_t object_size_max;
     uint32_t chunk_len;
-    char agent[64]; /* "dpu_dma_copy 0.1.0 posix" */
-    char dpu_addr[128];
+    char agent[64];     /* "dpu_dma_copy 0.1.0 posix" */
+    char dpu_addr[128]; /* with Comch "comch:PCI_ADDR/SERVICE" */
     char pci_addr[16];
 };
 BC_API void bc_client_get_info(struct bc_client *client, struct bc_client_info *info_out);

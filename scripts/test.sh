@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Every test, on a fresh machine too: sets up, checks the sources, builds, runs CTest under no sanitizer, under
-# ASan and UBSan and under TSan, then pytest with the oldest and the newest NIXL and with two releases of LMCache.
-# The last line counts them all.
+# ASan and UBSan, under TSan and, cross-compiled for ARM, under QEMU, then pytest with the oldest and the newest NIXL
+# and with two releases of LMCache. The last line counts them all.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-STEPS=(setup check build release asan tsan python lmcache)
+STEPS=(setup check build release asan tsan arm64 arm64-guest python lmcache)
 NIXL_VENVS=(venv-nixl-1.1.0 venv-nixl-latest)
 LMCACHE_VENVS=(venv-lmcache-0.4.3 venv-lmcache-0.5.6)
 # A step that hangs ends here, with what it had printed: CTest and pytest have tighter limits of their own.
 BUILD_MINUTES=30
 PYTEST_MINUTES=25
+GUEST_MINUTES=10
 
 PASSED=0
 FAILED=0
@@ -31,11 +32,14 @@ Steps, all of them by default and in this order:
   release  build preset release, CTest
   asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest; a few seconds of each fuzzer
   tsan     build preset tsan (ThreadSanitizer), CTest
+  arm64    scripts/setup.sh --cross; build preset dpu-cross, CTest under qemu-user for what needs no ARM kernel
+  arm64-guest
+           the rest of preset dpu-cross's tests, and agent and client end to end, in a machine of qemu-system-aarch64
   python   pytest on tests/ against the release build, once with each NIXL; what has nothing to do with NIXL, and the
            crashes, with the newest only
   lmcache  pytest on tests/lmcache/ against the release build, once with each LMCache; tests for the other are skipped
 
-  --quick      no sanitizers
+  --quick      no sanitizers and no ARM
   --only STEP  only this step; may be repeated
   --jobs N     compile N files at a time (default: as many as there are processors)
 
@@ -138,6 +142,39 @@ step_preset() {
     add_report "ctest $preset" "$report" "$rc"
 }
 
+step_arm64() {
+    local build=$ROOT/build/dpu-cross report=$REPORTS/ctest-dpu-cross.xml rc=0 regex launcher=()
+    rm -f "$report"
+    if ! "$ROOT/scripts/setup.sh" --cross; then
+        trouble "arm64: scripts/setup.sh --cross failed"
+        return
+    fi
+    if command -v ccache >/dev/null; then
+        launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    fi
+    if ! (cd "$ROOT" && cmake --preset dpu-cross "${launcher[@]}" && timeout "${BUILD_MINUTES}m" \
+            cmake --build --preset dpu-cross --parallel "$JOBS" -- --no-print-directory) ||
+            ! regex=$("$ROOT/tests/arm64/plan.py" --regex "$build"); then
+        trouble "arm64: does not build"
+        return
+    fi
+    ctest --test-dir "$build" --tests-regex "$regex" --output-on-failure --parallel "$JOBS" --timeout 300 \
+        --no-tests=error --output-junit "$report" || rc=$?
+    add_report "ctest dpu-cross" "$report" "$rc"
+}
+
+step_arm64_guest() {
+    local build=$ROOT/build/dpu-cross report=$REPORTS/arm64-guest.xml rc=0
+    rm -f "$report"
+    if [[ ! -x $build/dpu-agent/dpu_dma_copy ]]; then
+        trouble "arm64-guest: build/dpu-cross is missing; run step arm64 before"
+        return
+    fi
+    timeout --kill-after=30 "${GUEST_MINUTES}m" "$ROOT/tests/arm64/guest.py" --build "$build" --junit "$report" \
+        </dev/null || rc=$?
+    add_report "arm64 guest" "$report" "$rc"
+}
+
 # run_pytest VENV HOW-TO-GET-IT PYTEST-ARGUMENT...
 run_pytest() {
     local venv=$1 option=$2 report=$REPORTS/pytest-$1.xml rc=0
@@ -214,13 +251,13 @@ main() {
         if [[ ${#only[@]} -gt 0 && " ${only[*]} " != *" $step "* ]]; then
             continue
         fi
-        if [[ $quick == yes && ($step == asan || $step == tsan) ]]; then
+        if [[ $quick == yes && $step == @(asan|tsan|arm64|arm64-guest) ]]; then
             continue
         fi
         say "$step"
         case $step in
             release | asan | tsan) step_preset "$step" ;;
-            *) "step_$step" ;;
+            *) "step_${step//-/_}" ;;
         esac
     done
     summary

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_ec.c - erasure coding, against slow arithmetic of the test's own. */
-#include "fixture.h"
+#include "peer.h"
 
 #include <doca_erasure_coding.h>
 
@@ -600,7 +600,71 @@ static void faults_strike_as_with_dma(void **state)
     assert_ok(doca_ec_matrix_destroy(coding));
 }
 
-int main(void)
+/* Data lies in the host's memory, redundancy goes back there. */
+static void host_memory_is_coded_where_it_lies(enum peer_memory kind, bool dies)
+{
+    enum { DATA = 3, RDNC = 2 };
+    const size_t block = (size_t)40 << 10;
+    struct peer host;
+    struct doca_mmap *import = NULL;
+    struct doca_buf *src = NULL;
+    struct doca_buf *dst = NULL;
+    uint8_t *copy = parts.rig.mem;
+    peer_start(&host, HOST_PCI, NULL);
+    struct peer_reply exported =
+        peer_ask(&host, (struct peer_request){.op = PEER_EXPORT,
+                                              .kind = kind,
+                                              .permissions = DOCA_ACCESS_FLAG_PCI_READ_WRITE,
+                                              .seed = 1});
+    assert_ok(exported.status);
+    assert_ok(doca_mmap_create_from_export(NULL, exported.blob, exported.blob_len, parts.rig.dev,
+                                           &import));
+    uint8_t *theirs = (uint8_t *)(uintptr_t)exported.addr;
+    struct doca_ec_matrix *coding = matrix_of(DOCA_EC_MATRIX_TYPE_CAUCHY, DATA, RDNC);
+    assert_ok(doca_buf_inventory_buf_get_by_data(parts.rig.inventory, import, theirs, DATA * block,
+                                                 &src));
+    assert_ok(doca_buf_inventory_buf_get_by_addr(parts.rig.inventory, import, theirs + DATA * block,
+                                                 RDNC * block, &dst));
+    if (dies) {
+        peer_kill(&host);
+        assert_doca(create(coding, src, dst), DOCA_ERROR_IO_FAILED);
+    } else {
+        assert_ok(create(coding, src, dst));
+        assert_ok(
+            rig_copy(&parts.rig, import, theirs, parts.rig.local, copy, (DATA + RDNC) * block));
+        assert_true(check_pattern(copy, DATA * block, 1));
+        assert_true(redundancy_is(cauchy, copy, copy + DATA * block, DATA, RDNC, block));
+    }
+    put(src);
+    put(dst);
+    assert_ok(doca_ec_matrix_destroy(coding));
+    assert_ok(doca_mmap_destroy(import));
+    if (!dies) {
+        assert_ok(peer_ask(&host, (struct peer_request){.op = PEER_DESTROY}).status);
+        peer_quit(&host);
+    }
+}
+
+static void private_memory_of_the_host_is_coded(void **state)
+{
+    (void)state;
+    host_memory_is_coded_where_it_lies(PEER_MALLOC, false);
+}
+
+static void shared_memory_of_the_host_is_coded(void **state)
+{
+    (void)state;
+    host_memory_is_coded_where_it_lies(PEER_MEMFD, false);
+}
+
+static void memory_of_a_dead_host_fails(void **state)
+{
+    (void)state;
+    host_memory_is_coded_where_it_lies(PEER_MALLOC, true);
+    host_memory_is_coded_where_it_lies(PEER_MEMFD, true);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(create_agrees_with_slow_arithmetic, set_up, tear_down),
@@ -616,7 +680,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(task_can_be_changed_and_reused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(context_obeys_the_order_of_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(faults_strike_as_with_dma, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(private_memory_of_the_host_is_coded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(shared_memory_of_the_host_is_coded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_of_a_dead_host_fails, set_up, tear_down),
     };
+    peer_main(argc, argv);
     setenv("DOCA_EMU_MAX_EC_BLOCK", "64K", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /* test_dma.c - copies within one process: sizes, windows, lists, rights, flags. */
 #include "fixture.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,6 +324,33 @@ static void optimized_reports_come_with_a_later_task(void **state)
     put(dst);
 }
 
+static void callbacks_come_from_progress_one_a_call(void **state)
+{
+    struct rig *rig = *state;
+    struct doca_buf *src = source(rig, 0, 64);
+    struct doca_buf *dst = target(rig, HALF, 8 * 64);
+    uint64_t deadline = now_ms() + 20000;
+    unsigned reported = 0;
+    doca_notification_handle_t handle;
+    while (doca_pe_progress(rig->pe) != 0) {} /* of the context's start */
+    assert_ok(doca_pe_get_notification_handle(rig->pe, &handle));
+    for (unsigned i = 0; i < 8; i++) {
+        rig_submit(rig_task(rig, src, dst, i));
+    }
+    assert_ok(doca_pe_request_notification(rig->pe));
+    struct pollfd ready = {.fd = handle, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 20000), 1); /* something has completed, and was not reported */
+    assert_int_equal(rig->completed, 0);
+    while (rig->completed < 8) {
+        unsigned handled = doca_pe_progress(rig->pe);
+        reported += handled;
+        assert_int_equal(rig->completed, reported);
+        assert_true(now_ms() < deadline);
+    }
+    put(src);
+    put(dst);
+}
+
 static void tasks_are_reused_without_allocation(void **state)
 {
     struct rig *rig = *state;
@@ -366,6 +394,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unflushed_tasks_wait_for_a_flush, set_up, tear_down),
         cmocka_unit_test_setup_teardown(optimized_reports_come_with_a_later_task, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(callbacks_come_from_progress_one_a_call, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tasks_are_reused_without_allocation, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,6 +348,7 @@ static int recut_locked(struct bc_client *client, struct bc_request *request)
     rc = bc_plan_cut(&request->plan, request, &limits);
     if (rc == 0) {
         request->plan_serial = client->link->serial;
+        request->parts_leased = 0; /* it has no lease, or it would have been started */
     }
     return rc;
 }

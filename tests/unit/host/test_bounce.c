@@ -50,6 +50,16 @@ static int end(void **state)
         }                                                      \
     } while (0)
 
+static bool is_queued(void)
+{
+    bool queued;
+
+    (void)pthread_mutex_lock(&client->lock);
+    queued = !bc_list_empty(&client->queue);
+    (void)pthread_mutex_unlock(&client->lock);
+    return queued;
+}
+
 static void fill(uint8_t *bytes, size_t len, unsigned int seed)
 {
     for (size_t i = 0; i < len; i++) {
@@ -409,6 +419,56 @@ static void a_lost_request_waits_for_its_copies(void **state)
     gpu.free(addr);
 }
 
+static void *submit_main(void *arg)
+{
+    const struct bc_entry *entries = arg;
+
+    return submit(BC_PUSH, entries, 3, 0);
+}
+
+/* A request that waits for a credit and for room is cut anew for an agent that takes more at once. */
+static void a_request_that_waits_for_room_is_cut_anew(void **state)
+{
+    struct fake_agent_options narrow = {.requests_max = 1, .entries_max = 1};
+    struct fake_agent_options ample = {0};
+    uint8_t *addr = gpu.alloc(POOL_LEN, 0);
+    uint8_t *host = map_pages(1);
+    struct bc_memory *memory;
+    struct bc_memory *other;
+    struct bc_entry large;
+    struct bc_entry entries[3];
+    struct bc_request *first;
+    void *request = NULL;
+    pthread_t thread;
+
+    close_all(state);
+    start_agent(&narrow);
+    ample.port = fake_agent_port(agent);
+    open_client(0);
+    memory = register_gpu(addr, POOL_LEN, 0);
+    other = register_range(host, PAGE_LEN);
+    large = entry_of(memory, 0, POOL_LEN, "large");
+    entries[0] = entry_of(other, 0, PAGE_LEN, "a");
+    entries[1] = entry_of(memory, 0, PAGE_LEN, "b");
+    entries[2] = entry_of(memory, 0, PAGE_LEN, "c");
+    fake_agent_hold(agent, BC_MSG_TRANSFER, true);
+    first = submit(BC_PUSH, &large, 1, 0);
+    AWAIT(trace_count("transfer") == 1);
+    assert_int_equal(pthread_create(&thread, NULL, submit_main, entries), 0);
+    AWAIT(is_queued());
+    fake_agent_stop(agent);
+    agent = fake_agent_start(&ample);
+    assert_non_null(agent);
+    assert_int_equal(finish(first), BC_STATUS_DISCONNECTED);
+    assert_int_equal(pthread_join(thread, &request), 0);
+    assert_int_equal(finish(request), BC_STATUS_OK);
+    assert_int_equal(trace_count("transfer 3"), 1); /* in one part now */
+    assert_int_equal(bc_memory_unregister(client, memory), 0);
+    assert_int_equal(bc_memory_unregister(client, other), 0);
+    unmap_pages(host, 1);
+    gpu.free(addr);
+}
+
 static void a_client_closes_with_requests_under_way(void **state)
 {
     uint8_t *addr = gpu.alloc(KIB(512), 0);
@@ -477,6 +537,7 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(what_was_copied_before_a_loss_is_sent_after_it, start, end),
         cmocka_unit_test_setup_teardown(a_lost_request_waits_for_its_copies, start, end),
+        cmocka_unit_test_setup_teardown(a_request_that_waits_for_room_is_cut_anew, start, end),
         cmocka_unit_test_setup(a_client_closes_with_requests_under_way, start),
         cmocka_unit_test_setup_teardown(what_it_needs_may_be_missing, start, end),
         cmocka_unit_test_setup_teardown(the_option_is_checked, start, end),

@@ -26,7 +26,7 @@ extern "C" {
 
 /* One comparable number for a version; fit for the preprocessor. */
 #define DOCA_VERSION_CALC(major, minor, patch) \
-    ((major) * 0x1000000UL + (minor) * 0x10000UL + (patch) * 1UL)
+    ((major)*0x1000000UL + (minor)*0x10000UL + (patch)*1UL)
 
 #define DOCA_CURRENT_VERSION_NUM \
     DOCA_VERSION_CALC(DOCA_VERSION_MAJOR, DOCA_VERSION_MINOR, DOCA_VERSION_PATCH)

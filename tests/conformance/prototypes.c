@@ -49,7 +49,7 @@ struct functions {
 #define COMCH                           MEMBER
 #define DIFFERS(t27, n27, a27, t, n, a) IF_EXPERIMENTAL(MEMBER)(t, n, a)
 #endif
-#include "prototypes.h"
+#include "prototypes.def"
 #undef STABLE
 #undef EXPERIMENTAL
 #undef NEW
@@ -69,7 +69,7 @@ static const struct functions functions = {
 #define COMCH                           VALUE
 #define DIFFERS(t27, n27, a27, t, n, a) IF_EXPERIMENTAL(VALUE)(t, n, a)
 #endif
-#include "prototypes.h"
+#include "prototypes.def"
 #undef STABLE
 #undef EXPERIMENTAL
 #undef NEW
@@ -83,7 +83,7 @@ static const struct functions functions = {
 #define COMCH        NOTHING
 #define NEW          ABSENT
 #define DIFFERS(t27, n27, a27, t, n, a)
-#include "prototypes.h"
+#include "prototypes.def"
 #endif
 
 #define IS(constant, value) static_assert((int)(constant) == (value), #constant)

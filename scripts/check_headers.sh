@@ -42,7 +42,8 @@ main() {
         *) usage >&2; exit 2 ;;
     esac
     HEADER_FLAGS="-I$ROOT/common -I$ROOT/dpu-agent -I$ROOT/host/include -I$ROOT/host -I$ROOT/doca-emu/include"
-    HEADER_FLAGS+=" -I$ROOT/nixl-plugin -I$ROOT/tests -I$ROOT/tests/testlib"
+    # As every target has it (cmake/BlueCacheDoca.cmake).
+    HEADER_FLAGS+=" -I$ROOT/nixl-plugin -I$ROOT/tests -I$ROOT/tests/testlib -DDOCA_ALLOW_EXPERIMENTAL_API"
     HEADER_FLAGS+=" $(pkg-config --cflags liburing yaml-0.1 libisal libxxhash cmocka)"
     export HEADER_FLAGS
     list=$(mktemp)

@@ -2,6 +2,7 @@
 /* settings.c - see settings.h. */
 #include "settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,16 @@ static int resolve_mode(const char *mode, bool *comch_out, struct bc_error *erro
     }
     return bc_error_set(error, -EINVAL, "mode is '%s'; it can be tcp or comch (BLUECACHE_MODE)",
                         mode);
+}
+
+/* An address was meant for TCP: whoever changes the mode need not take it away. */
+static const char *service_of(const char *dpu_addr)
+{
+    struct in_addr address;
+
+    return strchr(dpu_addr, ':') != NULL || inet_pton(AF_INET, dpu_addr, &address) == 1
+               ? BC_COMCH_SERVICE
+               : dpu_addr;
 }
 
 static int resolve_timeout(uint64_t given_ms, uint64_t *timeout_ms_out, struct bc_error *error)
@@ -93,7 +104,7 @@ int bc_settings_resolve(const struct bc_client_options *options, struct bc_setti
     static const struct bc_client_options nothing_given;
     struct bc_settings settings = {0};
     const char *pci_addr;
-    const char *dpu_addr_default;
+    const char *dpu_addr;
     int rc;
 
     if (options == NULL) {
@@ -114,8 +125,8 @@ int bc_settings_resolve(const struct bc_client_options *options, struct bc_setti
     }
     settings.requests_max = options->requests_max;
     pci_addr = choose(options->pci_addr, "BLUECACHE_PCI_ADDR", NULL);
-    dpu_addr_default = settings.comch ? BC_COMCH_SERVICE : DPU_ADDR_DEFAULT;
-    settings.dpu_addr = strdup(choose(options->dpu_addr, "BLUECACHE_DPU_ADDR", dpu_addr_default));
+    dpu_addr = choose(options->dpu_addr, "BLUECACHE_DPU_ADDR", DPU_ADDR_DEFAULT);
+    settings.dpu_addr = strdup(settings.comch ? service_of(dpu_addr) : dpu_addr);
     settings.pci_addr = pci_addr == NULL ? NULL : strdup(pci_addr);
     settings.name =
         strndup(options->name != NULL && options->name[0] != '\0' ? options->name

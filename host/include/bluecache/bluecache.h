@@ -61,8 +61,9 @@ enum bc_mode {
 /* Zero a structure, set what you need: 0 and NULL mean the environment variable, then the
  * default. */
 struct bc_client_options {
-    const char *dpu_addr;  /* "host:port", or with Comch the name of the agent's service;
-                                 BLUECACHE_DPU_ADDR; default "127.0.0.1:18517", or "bluecache" */
+    const char *dpu_addr;  /* "host:port"; BLUECACHE_DPU_ADDR; default "127.0.0.1:18517". With Comch
+                                 the name of the agent's service; an address, or none, stands for
+                                 "bluecache" */
     const char *pci_addr;  /* host function of the BlueField; BLUECACHE_PCI_ADDR; default: the only
                                  one that can export memory */
     const char *mode;      /* "tcp", or "comch": by the BlueField itself, without a network;

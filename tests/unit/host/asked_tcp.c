@@ -2,9 +2,10 @@
 /* asked_tcp.c - takes the place of the transport over Comch in tests of the library: connections over
  * TCP that have to be asked. What came is seen by progress alone, so a caller that forgets to ask
  * hears nothing. A test runs on it with BLUECACHE_MODE=comch.
- * Address: "comch:PCI_ADDR/HOST:PORT". Only what a client needs. */
+ * Address: "comch:PCI_ADDR/port-PORT", of the loopback. Only what a client needs. */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,12 +29,15 @@ static struct bc_engine *engine_of(const struct bc_conn *conn)
 static int asked_connect(const char *address, uint64_t timeout_ms, int stop_fd,
                          struct bc_conn **conn_out)
 {
-    const char *tcp_address = strrchr(address, '/');
+    const char *port = strstr(address, "/port-");
     struct bc_engine *engine = calloc(1, sizeof(*engine));
+    char tcp_address[32];
     int rc;
 
-    BC_ASSERT(engine != NULL && tcp_address != NULL);
-    rc = bc_transport_tcp()->connect(tcp_address + 1, timeout_ms, stop_fd, &engine->tcp);
+    BC_ASSERT(engine != NULL);
+    (void)snprintf(tcp_address, sizeof(tcp_address), "127.0.0.1:%s",
+                   port == NULL ? "x" : port + strlen("/port-"));
+    rc = bc_transport_tcp()->connect(tcp_address, timeout_ms, stop_fd, &engine->tcp);
     if (rc != 0) {
         free(engine);
         return rc;

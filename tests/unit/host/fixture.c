@@ -2,6 +2,7 @@
 /* fixture.c - see fixture.h. */
 #include "fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -17,9 +18,21 @@ void start_agent(const struct fake_agent_options *options)
     assert_non_null(agent);
 }
 
+const char *address_in_mode(const char *tcp_address)
+{
+    static char service[32];
+    const char *mode = getenv("BLUECACHE_MODE");
+
+    if (mode == NULL || strcmp(mode, "comch") != 0) {
+        return tcp_address;
+    }
+    (void)snprintf(service, sizeof(service), "port-%s", strrchr(tcp_address, ':') + 1);
+    return service;
+}
+
 void open_client(uint64_t timeout_ms)
 {
-    struct bc_client_options options = {.dpu_addr = fake_agent_address(agent),
+    struct bc_client_options options = {.dpu_addr = address_in_mode(fake_agent_address(agent)),
                                         .timeout_ms = timeout_ms != 0 ? timeout_ms : WAIT_MS,
                                         .name = "unit test"};
     struct bc_error error = {""};

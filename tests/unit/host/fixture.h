@@ -28,6 +28,10 @@ void open_client(uint64_t timeout_ms);
 /* Closes and stops what is there; asserts that the agent saw no violation. A cmocka teardown. */
 int close_all(void **state);
 
+/* The address of an agent as dpu_addr has to name it when BLUECACHE_MODE is comch (asked_tcp.c), or as
+ * it is. Valid until the next call. */
+const char *address_in_mode(const char *tcp_address);
+
 extern struct fake_agent *agent;
 extern struct bc_client *client;
 

@@ -101,7 +101,7 @@ static void open_ends_when_nobody_accepts(void **state)
 
     (void)state;
     deaf_start(&deaf, 0);
-    options.dpu_addr = deaf.address;
+    options.dpu_addr = address_in_mode(deaf.address);
     assert_int_equal(bc_client_open(&options, &client, &error), -ETIMEDOUT);
     assert_non_null(strstr(error.text, "100 ms"));
     assert_null(client);

@@ -154,6 +154,7 @@ int bc_cli_open_another(const struct bc_cli *cli, struct bc_client **client_out)
     switch (rc) {
     case -EINVAL:
     case -ENODEV:
+    case -EOPNOTSUPP:
     case -EPROTONOSUPPORT:
         return BC_CLI_USAGE;
     case -ENOMEM:

@@ -10,11 +10,12 @@ static struct bc_cli cli;
 /* clang-format off */
 static const struct bc_cli_option common_rows[] = {
     {"dpu", 'd', BC_CLI_STRING, offsetof(struct bc_cli, dpu_addr), "HOST:PORT",
-     "where the agent listens (BLUECACHE_DPU_ADDR; 127.0.0.1:18517)", 0, 0, NULL},
+     "where the agent listens, or with comch the name of its service (BLUECACHE_DPU_ADDR; "
+     "127.0.0.1:18517, bluecache)", 0, 0, NULL},
     {"pci", 'p', BC_CLI_STRING, offsetof(struct bc_cli, pci_addr), "ADDR",
      "host function of the BlueField (BLUECACHE_PCI_ADDR; the only one)", 0, 0, NULL},
     {"mode", 'm', BC_CLI_STRING, offsetof(struct bc_cli, mode), "MODE",
-     "how to reach the agent: tcp or comch (BLUECACHE_MODE; tcp)", 0, 0, NULL},
+     "how to reach the agent: tcp, or comch, the BlueField's own way (BLUECACHE_MODE; tcp)", 0, 0, NULL},
     {"timeout", 0, BC_CLI_SECONDS, offsetof(struct bc_cli, timeout_ms), "SECONDS",
      "deadline of everything asked of the agent (BLUECACHE_TIMEOUT_MS; 30)", 1, 86400000, NULL},
     {"json", 0, BC_CLI_FLAG, offsetof(struct bc_cli, json), NULL,

@@ -47,9 +47,11 @@ def parse_options(arguments):
     parser.add_argument("-s", "--size", type=int, default=64, metavar="MB",
                         help="bytes to move without --input and --output, in units of 1,048,576 (default: 64)")
     parser.add_argument("-d", "--dpu", default="127.0.0.1", metavar="DPU_IP[:PORT]",
-                        help="where the agent listens (default: 127.0.0.1, port %d)" % DEFAULT_PORT)
+                        help="where the agent listens (default: 127.0.0.1, port %d); with -m comch the name of its "
+                             "service (an address stands for the usual one)" % DEFAULT_PORT)
     parser.add_argument("-m", "--mode", choices=("tcp", "comch"), default="tcp",
-                        help="how control messages travel (default: tcp)")
+                        help="how control messages travel: over a network, or through the BlueField itself "
+                             "(default: tcp)")
     parser.add_argument("--input", metavar="FILE", help="push this file's bytes instead of a pattern")
     parser.add_argument("--output", metavar="FILE", help="write what was pulled to this file")
     parser.add_argument("--sha256", metavar="HEX", help="what the pulled bytes must hash to")
@@ -180,7 +182,7 @@ def start_hint(options, address):
             "Start it on the DPU, or on this machine when DOCA is emulated:\n"
             "    dpu_dma_copy -p 0000:03:00.0 -m 256 -q 8 -b posix -T --root DIRECTORY" % (BACKEND, address))
     if options.mode == "comch":
-        text += "\nMode comch is not part of this version: use -m tcp."
+        text = text.replace(" -T ", " ") + "\n(without -T: it then serves Comch; -d names its --service)"
     return text
 
 
@@ -192,7 +194,7 @@ def open_agent(options):
     except ImportError as error:
         raise Problem(EXIT_NO_AGENT, "NIXL cannot be imported (%s). scripts/setup.sh --python-latest makes an "
                       "environment that has it: build/venv-nixl-latest/bin/python" % error)
-    address = address_of(options.dpu)
+    address = address_of(options.dpu) if options.mode == "tcp" else options.dpu
     try:
         agent = nixl_agent("example-%d" % os.getpid(), nixl_agent_config(backends=[]))
         if BACKEND not in agent.get_plugin_list():

@@ -4,6 +4,7 @@
  *
  *   usage: standalone [HOST:PORT [PCI]]       exit status 0: every byte came back
  *
+ * BLUECACHE_MODE=comch reaches the agent through the BlueField itself; HOST:PORT then means nothing.
  * The rules to keep: register memory before it is used in a request; leave it alone until the
  * request has a terminal status; look at every entry's status: one block may fail alone. */
 #include <stdio.h>

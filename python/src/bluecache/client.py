@@ -93,10 +93,11 @@ class Client:
                  timeout_ms: int = 0, name: str | None = None, requests_max: int = 0) -> None:
         """Opens the device and connects; a first connection that is refused fails at once.
 
-        dpu_addr: "host:port" of the agent (BLUECACHE_DPU_ADDR; 127.0.0.1:18517). pci_addr: host function of the
-        BlueField (BLUECACHE_PCI_ADDR; the only one that can export memory). mode: "tcp" (BLUECACHE_MODE). timeout_ms:
-        of every call and request that gives none (BLUECACHE_TIMEOUT_MS; 30000). name: shown in the agent's log.
-        requests_max: in flight at once; 0: what the agent grants.
+        dpu_addr: "host:port" of the agent (BLUECACHE_DPU_ADDR; 127.0.0.1:18517), or with mode "comch" the name of its
+        service (an address, or none, stands for "bluecache"). pci_addr: host function of the BlueField
+        (BLUECACHE_PCI_ADDR; the only one that can export memory). mode: "tcp" or "comch" (BLUECACHE_MODE; "tcp").
+        timeout_ms: of every call and request that gives none (BLUECACHE_TIMEOUT_MS; 30000). name: shown in the agent's
+        log. requests_max: in flight at once; 0: what the agent grants.
 
         ConnectError: strerror is one sentence with a hint. LibraryError: there is no usable libbluecache."""
         library = _library.load()

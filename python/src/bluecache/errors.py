@@ -23,7 +23,7 @@ class Error(OSError):
 
 class ConnectError(Error):
     """No client could be opened: ECONNREFUSED, ETIMEDOUT, ENODEV (no such PCI function), EINVAL (an option),
-    EPROTONOSUPPORT (the mode), EACCES (refused by the agent), ENOMEM."""
+    EPROTONOSUPPORT (its version), EOPNOTSUPP (no Comch), EACCES (refused by the agent), ENOMEM."""
 
 
 class ClosedError(Error):

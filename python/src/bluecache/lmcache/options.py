@@ -28,7 +28,7 @@ TABLE: tuple[Option, ...] = (
     Option("pci_addr", "text", "", "",
            "the host's function of the BlueField, as 0000:ba:00.0; empty: BLUECACHE_PCI_ADDR, then the only one that "
            "can export memory"),
-    Option("mode", "text", "", "", "how control messages travel: tcp; empty: BLUECACHE_MODE, then tcp"),
+    Option("mode", "text", "", "", "how control messages travel: tcp or comch; empty: BLUECACHE_MODE, then tcp"),
     Option("endpoint_list", "list", (), "",
            "several agents, instead of the three above: each \"host:port\" or {dpu_addr, pci_addr, mode}; worker i "
            "writes to number local_worker_id modulo their count"),
@@ -176,5 +176,5 @@ def _endpoint(entry: Any, index: int) -> Endpoint:
 
 def _checked(endpoint: Endpoint, what: str) -> Endpoint:
     if endpoint.mode not in ("", "tcp", "comch"):
-        raise OptionError("%s: the mode is %r, but has to be tcp" % (what, endpoint.mode))
+        raise OptionError("%s: the mode is %r, but has to be tcp or comch" % (what, endpoint.mode))
     return endpoint

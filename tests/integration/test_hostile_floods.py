@@ -157,6 +157,7 @@ def test_thousands_of_connections(make_agent, start_client, transport):
 
 def test_connections_that_come_and_go(make_agent, start_client, workers):
     agent = make_agent(backend="dram", workers=workers, memory_mb=64)
+    begin = time.monotonic()
     with unharmed(agent, 16 * 1024), neighbour(agent, start_client):
         for number in range(1500):
             client = wire.Client(agent.wire_address)
@@ -168,7 +169,7 @@ def test_connections_that_come_and_go(make_agent, start_client, workers):
                 client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
     # The log is none that a client can fill: each place writes 50 lines in 10 s.
-    assert len(agent.log()) < 64 * 1024
+    assert len(agent.log()) < 64 * 1024 * (1 + (time.monotonic() - begin) // 10)
     assert statistics(agent)["bluecache_log_suppressed_total"] > 500
 
 

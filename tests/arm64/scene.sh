@@ -6,7 +6,11 @@
 set -u
 BACKEND=$1
 ROOT=/data/store-$BACKEND
-FILES=/data/files
+FILES=/data/files-$BACKEND
+case $BACKEND in
+    posix) ADDRESS=127.0.0.1:18517 ;;
+    *) ADDRESS=127.0.0.1:18518 ;;
+esac
 LOG=/data/agent-$BACKEND.log
 AGENT=
 
@@ -17,12 +21,12 @@ fail() {
     exit 1
 }
 
-client() { timeout -k 2 60 bluecache --timeout 30 "$@"; }
+client() { timeout -k 2 60 bluecache -d "$ADDRESS" --timeout 30 "$@"; }
 
 pushes() { client stats | awk '$1 == "pushes_total" { print $2 }'; }
 
 start_agent() {
-    dpu_dma_copy -T -b "$BACKEND" --root "$ROOT" -m 128 --capacity 96M --workers 2 >>"$LOG" 2>&1 &
+    dpu_dma_copy -T --listen "$ADDRESS" -b "$BACKEND" --root "$ROOT" -m 128 --capacity 96M --workers 2 >>"$LOG" 2>&1 &
     AGENT=$!
     tries=0
     until client ping -c 1 >/dev/null 2>&1; do

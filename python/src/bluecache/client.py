@@ -213,7 +213,8 @@ class Client:
         """Starts to copy memory to objects. timeout_ms: the request's deadline, in which the wait for a free place at
         the agent and for a lost connection counts as well. Blocks for these two alone.
 
-        Error: ENOTCONN, ETIMEDOUT, EINVAL (a range outside its memory), ENOMEM. TypeError, ValueError: a field of an
+        Error: ENOTCONN, ETIMEDOUT, EINVAL (a range outside its memory), ENOMEM, ENOBUFS (an object of GPU memory that is
+        copied by way of host memory and is larger than BLUECACHE_BOUNCE_BYTES). TypeError, ValueError: a field of an
         entry is not of its type. What is wrong with single keys shows in `statuses`."""
         request = self._submit(self._library.submit, Op.PUSH, entries, timeout_ms)
         assert request is not None

@@ -28,7 +28,8 @@ usage: scripts/test.sh [--quick] [--only STEP]... [--jobs N]
 Steps, all of them by default and in this order:
   setup    scripts/setup.sh --fuzz --python --lmcache: Debian packages, Python environments under build/
   check    scripts/check.sh: include directions, headers, format, scripts, words, sizes, links, waits
-  build    the documented ways to build the agent, and what configure says when DOCA_DIR is wrong
+  build    the documented ways to build the agent, the sources against headers of DOCA 2.7, and what configure says when
+           DOCA_DIR is wrong
   release  build preset release, CTest
   asan     build preset asan (AddressSanitizer, UndefinedBehaviorSanitizer), CTest; a few seconds of each fuzzer
   tsan     build preset tsan (ThreadSanitizer), CTest
@@ -113,6 +114,15 @@ step_build() {
     else
         tail -n 30 "$log"
         trouble "build: dpu-agent/scripts/build_dpu.sh"
+    fi
+    # The sources are the same for older headers.
+    if (cmake -S "$ROOT" -B "$dir/older" -DBC_DOCA_EMU_API=2.7 -DBUILD_EXAMPLES=OFF -DBUILD_BENCH=OFF &&
+            timeout "${BUILD_MINUTES}m" cmake --build "$dir/older" --parallel "$JOBS" --target \
+                dpu_dma_copy bluecache_cli bluecache_shared plugin_DOCA_DMA_PROXY) >"$log" 2>&1; then
+        pass
+    else
+        tail -n 30 "$log"
+        trouble "build: headers in the shape of DOCA 2.7"
     fi
     if ! cmake -S "$ROOT" -B "$dir/wrong" -DDOCA_DIR="$dir/nothing" >"$log" 2>&1 &&
             grep -q 'Install NVIDIA' "$log"; then

@@ -30,7 +30,7 @@ COMCH_WITH_EVERY_NIXL = ("test_registration", "test_round_trip")
 
 
 # Over Comch every test runs, but in one of its forms: the agent behind the transport is the same.
-NOT_OVER_COMCH = {"backend": "dram", "workers": 1}
+NOT_OVER_COMCH = {"backend": "dram", "workers": 1, "shareable": False}
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* latency.c - the commands `latency` and `load` of push_pull.c: what one small request takes, alone
+/* latency.c - the commands `latency`, `ping` and `load` of push_pull.c: what one small request takes, alone
  * or beside a client that pushes all it can. */
 #include <inttypes.h>
 #include <poll.h>
@@ -102,6 +102,31 @@ void bc_latency_run(struct bc_subject *subject, const char *line)
                       ", \"p99_ns\": %" PRIu64 "}",
                       pulls, subject->ring_len / size, bc_harness_percentile(samples, pulls, 500),
                       bc_harness_percentile(samples, pulls, 990));
+    free(samples);
+}
+
+void bc_latency_ping(struct bc_subject *subject, const char *line)
+{
+    uint64_t count;
+    uint64_t *samples;
+
+    if (sscanf(line, "ping %" SCNu64, &count) != 1 || count == 0) {
+        bc_harness_fail("ping takes a number");
+    }
+    samples = calloc(count, sizeof(*samples));
+    if (samples == NULL) {
+        bc_harness_fail("no memory for %" PRIu64 " samples", count);
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        int rc = bc_ping(subject->client, BC_SUBJECT_WAIT_MS, &samples[i]);
+
+        if (rc != 0) {
+            bc_harness_fail("bc_ping: %s", strerror(-rc));
+        }
+    }
+    bc_harness_answer(
+        "{\"samples\": %" PRIu64 ", \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 "}", count,
+        bc_harness_percentile(samples, count, 500), bc_harness_percentile(samples, count, 990));
     free(samples);
 }
 

@@ -34,21 +34,22 @@ class Bench:
     def log(self, name):
         return os.path.join(self.scratch, name + ".log")
 
-    def program(self, name, *arguments):
+    def program(self, name, *arguments, **variables):
         path = os.path.join(self.settings.build, "bench", name)
-        return Program(name, [path, *arguments], self.log(name), self.environment)
+        return Program(name, [path, *arguments], self.log(name), {**self.environment, **variables})
 
-    def agent(self, backend, staging_mib, *options):
+    def agent(self, backend, staging_mib, *options, mode="tcp"):
         return Agent(self.settings.build, backend, staging_mib, self.settings.depth, self.log("agent"),
-                     self.environment, options)
+                     self.environment, options, mode)
 
     def client(self, agent, kind, *arguments):
-        return self.program("push_pull", "addr=" + agent.address, "memory=" + kind,
-                            "ring=%d" % self.settings.ring, "agent=%d" % agent.pid, *arguments)
+        return self.program("push_pull", "addr=" + agent.address, "memory=" + kind, "ring=%d" % self.settings.ring,
+                            "agent=%d" % agent.pid, *arguments, BLUECACHE_MODE=agent.mode)
 
     def checker(self, agent):
         """A process of its own that pulls what another one pushed."""
-        return self.program("push_pull", "addr=" + agent.address, "memory=malloc", "ring=%d" % CHECK_RING)
+        return self.program("push_pull", "addr=" + agent.address, "memory=malloc", "ring=%d" % CHECK_RING,
+                            BLUECACHE_MODE=agent.mode)
 
     def skip(self, part, what, reason):
         self.skipped.append({"part": part, "what": what, "reason": str(reason)})

@@ -14,7 +14,7 @@ DPU_PCI = "0000:03:00.0"
 START_SECONDS = 60
 ANSWER_SECONDS = 300
 STOP_SECONDS = 30
-ADDRESS = re.compile(r"listening on (\S+:\d+)")
+ADDRESS = re.compile(r"listening on (\S+)\n")
 PAGES = re.compile(r"reserved 2 MiB pages|transparent huge pages|4 KiB pages")
 
 
@@ -114,12 +114,14 @@ class Program:
 
 
 class Agent:
-    """dpu_dma_copy on a port that the kernel picks. A context."""
+    """dpu_dma_copy on a port that the kernel picks, or over Comch. A context."""
 
-    def __init__(self, build, backend, staging_mib, depth, log, environment, options=()):
+    def __init__(self, build, backend, staging_mib, depth, log, environment, options=(), mode="tcp"):
         self.log = log
+        self.mode = mode
         command = [os.path.join(build, "dpu-agent", "dpu_dma_copy"), "-p", DPU_PCI, "-m", str(staging_mib),
-                   "-q", str(depth), "-b", backend, "-T", "--listen", "127.0.0.1:0", *options]
+                   "-q", str(depth), "-b", backend, *options]
+        command += ["-T", "--listen", "127.0.0.1:0"] if mode == "tcp" else []
         with open(log, "ab") as file:
             self.log_start = file.tell()  # agents of a run share the log
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,

@@ -19,6 +19,8 @@
  *       Removes the objects PREFIX0, PREFIX1, ..., those that are not there too.
  *   latency PULLS SIZE wait|spin SEED
  *       Pulls one object at a time, each from and to memory that was not touched lately.
+ *   ping COUNT
+ *       Asks the agent COUNT empty questions, one after the other.
  *   load SIZE WINDOW
  *       Pushes objects of SIZE bytes, a request each, WINDOW in flight, until the next line comes.
  *
@@ -365,8 +367,9 @@ static void obey(struct bc_subject *subject, const char *line)
         const char *word;
         void (*run)(struct bc_subject *subject, const char *line);
     } commands[] = {
-        {"round ", do_round},   {"push ", do_push},           {"check ", do_check},
-        {"remove ", do_remove}, {"latency ", bc_latency_run}, {"load ", bc_latency_load},
+        {"round ", do_round},       {"push ", do_push},           {"check ", do_check},
+        {"remove ", do_remove},     {"latency ", bc_latency_run}, {"load ", bc_latency_load},
+        {"ping ", bc_latency_ping},
     };
 
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -16,6 +16,7 @@ import time
 import machine
 import parts
 import report
+from part_comch import measure_comch
 from part_dram import measure_dram, measure_huge
 from part_latency import measure_latency
 from part_lmcache import PARTS as LMCACHE_PARTS
@@ -31,9 +32,10 @@ FORMAT = 1
 RING_MIN = 64 << 20  # one request of the largest shape
 MEMORY_FACTOR = 12   # rings that are in memory at the same time, and a little
 PARTS = {"dram": measure_dram, "huge": measure_huge, "posix": measure_posix, "latency": measure_latency,
+         "comch": measure_comch,
          "idle": measure_idle, "index": measure_index, "sizes": measure_sizes, "lmcache": measure_lmcache}
 ON_REQUEST = ("lmcache",)  # of its own time and environments: docs/lmcache-benchmarks.md
-ORDER = ("dram", "huge", "emulation", "posix", "latency", "idle", "index", "cpu", *LMCACHE_PARTS)  # of the rows
+ORDER = ("dram", "huge", "emulation", "posix", "latency", "comch", "idle", "index", "cpu", *LMCACHE_PARTS)  # of the rows
 
 
 def size(text):

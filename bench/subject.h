@@ -46,8 +46,9 @@ struct bc_subject_used bc_subject_now(const struct bc_subject *subject);
 void bc_subject_add_since(struct bc_subject_used *total, const struct bc_subject *subject,
                           const struct bc_subject_used *begin);
 
-/* Commands `latency` and `load` (push_pull.c tells what they are), in latency.c. */
+/* Commands `latency`, `ping` and `load` (push_pull.c tells what they are), in latency.c. */
 void bc_latency_run(struct bc_subject *subject, const char *line);
+void bc_latency_ping(struct bc_subject *subject, const char *line);
 void bc_latency_load(struct bc_subject *subject, const char *line);
 
 #endif

@@ -54,11 +54,12 @@ class Watched:
             obj.ref_count_down()
 
 
-def put(store, wanted):
-    """(ups, downs) of each page; exactly ours is left at the end."""
-    watched = Watched(store, wanted)
+def put(store, wanted, filled=None):
+    """(ups, downs) of each page; exactly ours is left at the end. filled: the keys that the pages are filled for, if
+    others than they are put under."""
+    watched = Watched(store, filled or wanted)
     store.backend.batched_submit_put_task(wanted, watched.objs)
-    store.settle(wanted)
+    store.settle(filled or wanted)
     lmc.until(lambda: watched.counts == [1] * len(wanted), "references to be given back")
     told = list(zip(watched.ups, watched.downs))
     watched.drop()
@@ -79,7 +80,7 @@ def each_put(line, address):
         store.backend.batched_submit_put_task(wanted, _broken(store, wanted))
         assert counters(store)["puts_dropped_unsupported"] == 4
         nameless = dataclasses.replace(wanted[2], chunk_hash="no number")
-        assert put(store, [wanted[0], nameless, wanted[1]]) == [(1, 1), (0, 0), (1, 1)]
+        assert put(store, [wanted[0], nameless, wanted[1]], wanted[:3]) == [(1, 1), (0, 0), (1, 1)]
         assert counters(store)["puts_dropped_unsupported"] == 5
         assert not any(store.backend.exists_in_put_tasks(key) for key in wanted)
 

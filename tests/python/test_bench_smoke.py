@@ -92,7 +92,7 @@ def test_list_names_every_part():
     done = subprocess.run([sys.executable, str(ROOT / "bench" / "run.py"), "--list"], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True)
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        "dram", "huge", "posix", "latency", "idle", "index", "sizes", "lmcache"]
+        "dram", "huge", "posix", "latency", "comch", "idle", "index", "sizes", "lmcache"]
 
 
 def test_file_part_names_what_it_left_out(tmp_path):

@@ -83,10 +83,11 @@ def test_missing_agent_is_status_3_and_says_what_to_start(plugin, closed_port):
     assert "Traceback" not in done.stderr
 
 
-def test_mode_comch_is_explained(plugin, closed_port):
-    done = run(plugin, "-o", "push", "-f", "x", "-s", "1", "-d", "127.0.0.1:%d" % closed_port, "-m", "comch")
+def test_missing_agent_on_comch_says_what_to_start(plugin):
+    done = run(plugin, "-o", "push", "-f", "x", "-s", "1", "-d", "nobodys-service", "-m", "comch")
     assert done.returncode == 3, done.stderr
-    assert "use -m tcp" in done.stderr
+    assert "without -T: it then serves Comch" in done.stderr and "nobodys-service" in done.stderr
+    assert "dpu_dma_copy -p 0000:03:00.0" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_missing_input_file_is_told(plugin, closed_port):

@@ -206,7 +206,8 @@ def test_what_the_agent_tells(place):
 
 def cannot_open(line, address):
     for options, number in (({"dpu_addr": "127.0.0.1:1"}, errno.ECONNREFUSED),
-                            ({"mode": "comch"}, errno.EPROTONOSUPPORT), ({"mode": "smoke"}, errno.EINVAL),
+                            ({"mode": "comch", "dpu_addr": "nobodys-service"}, errno.ECONNREFUSED),
+                            ({"mode": "smoke"}, errno.EINVAL),
                             ({"pci_addr": "0000:00:01.0"}, errno.ENODEV),
                             ({"dpu_addr": "127.0.0.1:none"}, errno.EINVAL)):
         error = refuses(ConnectError, Client, **options)

@@ -340,7 +340,7 @@ static void restart(struct bc_engine *engine)
                     engine->name, doca_error_get_name(error));
 }
 
-static uint32_t run_work(struct bc_engine *engine)
+static void run_work(struct bc_engine *engine)
 {
     size_t count = engine->work.count;
     uint64_t now_ns = count > 0 ? now() : 0;
@@ -349,7 +349,6 @@ static uint32_t run_work(struct bc_engine *engine)
     for (size_t i = 0; i < count && (node = bc_list_pop_front(&engine->work)) != NULL; i++) {
         bc_comch_conn_run(BC_CONTAINER_OF(node, struct bc_conn, work_node), now_ns);
     }
-    return 0;
 }
 
 static bool unblocks(const struct bc_engine *engine)

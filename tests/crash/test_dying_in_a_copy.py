@@ -35,8 +35,7 @@ def children(tmp_path, world, request):
     request.node.bluecache_logs = [lambda: [(str(child.log_path), child.log()) for child in started]]
     yield start
     for child in started:
-        if child.process.is_alive():
-            child.kill()
+        child.end()
 
 
 @pytest.fixture

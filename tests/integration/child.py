@@ -72,6 +72,13 @@ class Child(Line):
         self.process.kill()
         self.process.join(30)
 
+    def end(self):
+        """Killed if it still runs; then nothing is left of it but its log."""
+        if self.process.is_alive():
+            self.kill()
+        self.connection.close()
+        self.process.close()
+
     def log(self):
         with open(self.log_path, "rb") as log:
             return log.read().decode(errors="replace")

@@ -106,8 +106,7 @@ def start_child(tmp_path, world, request):
 
     yield start
     for child in children:
-        if child.process.is_alive():
-            child.kill()
+        child.end()
 
 
 @pytest.fixture

@@ -64,8 +64,7 @@ class Place:
 
     def clean_up(self):
         for child in self.children:
-            if child.process.is_alive():
-                child.kill()
+            child.end()
         if self.agent is not None:
             self.agent.clean_up()
 

@@ -169,7 +169,6 @@ def test_the_agent_goes_away_in_the_middle(tool):
     (["bench", "--size", "2G"], "--size is 2G"),
     (["bench", "--seconds", "1", "--count", "1"], "exclude each other"),
     (["bench", "--keys", "1"], "at least 32"),
-    (["-m", "comch", "ping"], "comch"),
     (["-m", "pigeon", "ping"], "pigeon"),
     (["-p", "0000:99:00.0", "ping"], "0000:99:00.0"),
     (["-d", "1.2.3.4:x", "ping"], "1.2.3.4:x"),

@@ -73,7 +73,7 @@ struct bc_transport_ops {
     bool (*arm)(struct bc_engine *engine);
     int (*engine_fd)(const struct bc_engine *engine);
     /* Sleep no longer than this though engine_fd stays silent: not every DOCA release signals the
-     * events of Comch. Short soon after traffic, 1 ms after a second without. */
+     * events of Comch. Short soon after traffic while that is not known, else 1 ms. */
     uint64_t (*sleep_max_ns)(const struct bc_engine *engine);
     /* POLLIN: recv has something to say; POLLOUT: send takes something; POLLHUP: the peer closed, or
      * is lost (what it sent before can still be received). As of the last call of anything. */

@@ -96,6 +96,7 @@ struct bc_engine {
     struct bc_list work;
     struct bc_list touched;
     uint64_t traffic_ns; /* of the last event */
+    uint32_t told;       /* sleeps in a row whose events the descriptor told of */
     uint64_t restart_ns; /* server: not started again before */
     uint32_t serial;     /* of connections, for their names */
     char name[BC_COMCH_NAME_LEN];

@@ -98,13 +98,6 @@ static int start(struct bc_engine *engine, const char *service)
     return 0;
 }
 
-static bool readable(int fd)
-{
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-
-    return fd >= 0 && poll(&pollfd, 1, 0) == 1;
-}
-
 /* Until the context runs: 0. It falls back to rest when nobody serves the name. */
 static int wait_running(struct bc_engine *engine, int stop_fd, uint64_t until_ns)
 {
@@ -121,7 +114,7 @@ static int wait_running(struct bc_engine *engine, int stop_fd, uint64_t until_ns
         if (state == DOCA_CTX_STATE_IDLE) {
             return -ECONNREFUSED;
         }
-        if (readable(stop_fd)) {
+        if (bc_comch_readable(stop_fd)) {
             return -ECANCELED;
         }
         if (bc_clock_now_ns(bc_clock_monotonic()) >= until_ns) {

@@ -307,17 +307,10 @@ void bc_comch_arrived(struct bc_conn *conn, const uint8_t *message, size_t len)
 
 /* ---- progress ------------------------------------------------------------------------------ */
 
-static bool is_readable(int fd)
-{
-    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
-
-    return poll(&pollfd, 1, 0) == 1;
-}
-
 static uint32_t drain(struct bc_engine *engine)
 {
     bool slept = engine->armed;
-    bool told = slept && is_readable(engine->fd);
+    bool told = slept && bc_comch_readable(engine->fd);
     uint32_t events = 0;
 
     if (slept) {
@@ -459,6 +452,13 @@ uint64_t bc_comch_sleep_max_ns(const struct bc_engine *engine)
         return SLEEP_IDLE_NS;
     }
     return bc_min_u64(bc_max_u64(silence_ns / SLEEP_PART, SLEEP_LEAST_NS), SLEEP_BUSY_NS);
+}
+
+bool bc_comch_readable(int fd)
+{
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+
+    return poll(&pollfd, 1, 0) == 1;
 }
 
 void bc_comch_engine_wait(struct bc_engine *engine, int fd, uint64_t until_ns)

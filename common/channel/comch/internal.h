@@ -123,6 +123,8 @@ BC_MUST_USE int bc_comch_engine_size(struct bc_engine *engine, uint32_t tasks_wa
 void bc_comch_engine_destroy(struct bc_engine *engine);
 /* Sleeps until something is ready, fd (-1: none) is readable, or until_ns. */
 void bc_comch_engine_wait(struct bc_engine *engine, int fd, uint64_t until_ns);
+/* Now, without waiting; fd -1 never is. */
+bool bc_comch_readable(int fd);
 
 uint32_t bc_comch_progress(struct bc_engine *engine);
 bool bc_comch_arm(struct bc_engine *engine);

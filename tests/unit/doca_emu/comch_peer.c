@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* comch_peer.c - both ends of the second process. */
 #include "comch_peer.h"
+#include "respawn.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PEER_FD 21 /* the socket's number in the peer */
 #define WAIT_MS 20000
-
-extern char **environ;
 
 /* --- inside of the peer ----------------------------------------------------------------------- */
 
@@ -169,28 +165,9 @@ void comch_peer_main(int argc, char **argv)
 void comch_peer_start(struct comch_peer *peer, const char *role, const char *name,
                       const char *extra_env)
 {
-    int ends[2];
-    struct timeval limit = {.tv_sec = 30};
-    posix_spawn_file_actions_t actions;
     char *argv[] = {(char *)"peer", (char *)"--comch-peer", (char *)(uintptr_t)role,
                     (char *)(uintptr_t)name, NULL};
-    char *env[512];
-    size_t count = 0;
-    if (extra_env != NULL) {
-        env[count++] = (char *)(uintptr_t)extra_env;
-    }
-    for (char **var = environ; *var != NULL && count < 511; var++) {
-        env[count++] = *var;
-    }
-    env[count] = NULL;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], PEER_FD);
-    assert_int_equal(posix_spawn(&peer->pid, "/proc/self/exe", &actions, NULL, argv, env), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    peer->fd = ends[0];
+    peer->fd = respawn(&peer->pid, argv, extra_env, NULL);
     (void)comch_peer_receive(peer);
 }
 

@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peer.c - both ends of the second process. */
 #include "peer.h"
+#include "respawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PEER_FD 20 /* the socket's number in the peer */
 #define NO_PAGE ((uint8_t *)0x10000000000)
-
-extern char **environ;
 
 /* --- inside of the peer ----------------------------------------------------------------------- */
 
@@ -198,28 +194,8 @@ void peer_main(int argc, char **argv)
 
 void peer_start(struct peer *peer, const char *pci, const char *extra_env)
 {
-    int ends[2];
-    struct timeval limit = {.tv_sec = 30};
-    posix_spawn_file_actions_t actions;
     char *argv[] = {(char *)"peer", (char *)"--peer", (char *)(uintptr_t)pci, NULL};
-    char *env[512];
-    size_t count = 0;
-    env[count++] = (char *)"DOCA_EMU_DESTROY_WAIT_MS=30";
-    if (extra_env != NULL) {
-        env[count++] = (char *)(uintptr_t)extra_env;
-    }
-    for (char **var = environ; *var != NULL && count < 511; var++) {
-        env[count++] = *var;
-    }
-    env[count] = NULL;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], PEER_FD);
-    assert_int_equal(posix_spawn(&peer->pid, "/proc/self/exe", &actions, NULL, argv, env), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    peer->fd = ends[0];
+    peer->fd = respawn(&peer->pid, argv, "DOCA_EMU_DESTROY_WAIT_MS=30", extra_env);
     (void)peer_receive(peer);
 }
 

@@ -23,6 +23,7 @@
 #include <doca_error.h>
 #include <doca_pe.h>
 
+#include "emu_device.h"
 #include "harness.h"
 
 #define HOST_PCI  "0000:ba:00.0"
@@ -56,47 +57,18 @@ struct side {
 
 static struct side side; /* callbacks of events have no user data but the connection's */
 
-static void must(doca_error_t result, const char *what)
-{
-    if (result != DOCA_SUCCESS) {
-        bc_harness_fail("%s: %s", what, doca_error_get_descr(result));
-    }
-}
-
-static struct doca_dev *open_device(const char *pci)
-{
-    struct doca_devinfo **list = NULL;
-    struct doca_dev *dev = NULL;
-    uint32_t count = 0;
-
-    must(doca_devinfo_create_list(&list, &count), "doca_devinfo_create_list");
-    for (uint32_t i = 0; i < count && dev == NULL; i++) {
-        uint8_t equal = 0;
-
-        must(doca_devinfo_is_equal_pci_addr(list[i], pci, &equal), "a PCI address");
-        if (equal) {
-            must(doca_dev_open(list[i], &dev), "doca_dev_open");
-        }
-    }
-    must(doca_devinfo_destroy_list(list), "doca_devinfo_destroy_list");
-    if (dev == NULL) {
-        bc_harness_fail("no device %s", pci);
-    }
-    return dev;
-}
-
 static void open_rep(void)
 {
     struct doca_devinfo_rep **list = NULL;
     uint32_t count = 0;
 
-    must(doca_devinfo_rep_create_list(side.dev, DOCA_DEVINFO_REP_FILTER_NET, &list, &count),
-         "doca_devinfo_rep_create_list");
+    bc_doca_must(doca_devinfo_rep_create_list(side.dev, DOCA_DEVINFO_REP_FILTER_NET, &list, &count),
+                 "doca_devinfo_rep_create_list");
     if (count == 0) {
         bc_harness_fail("no representor");
     }
-    must(doca_dev_rep_open(list[0], &side.rep), "doca_dev_rep_open");
-    must(doca_devinfo_rep_destroy_list(list), "doca_devinfo_rep_destroy_list");
+    bc_doca_must(doca_dev_rep_open(list[0], &side.rep), "doca_dev_rep_open");
+    bc_doca_must(doca_devinfo_rep_destroy_list(list), "doca_devinfo_rep_destroy_list");
 }
 
 /* ---- both sides ----------------------------------------------------------------------------- */
@@ -141,9 +113,9 @@ static void state_cb(const union doca_data user_data, struct doca_ctx *ctx,
 static void make_engine(struct doca_ctx *ctx)
 {
     side.ctx = ctx;
-    must(doca_pe_create(&side.pe), "doca_pe_create");
-    must(doca_pe_connect_ctx(side.pe, ctx), "doca_pe_connect_ctx");
-    must(doca_ctx_set_state_changed_cb(ctx, state_cb), "doca_ctx_set_state_changed_cb");
+    bc_doca_must(doca_pe_create(&side.pe), "doca_pe_create");
+    bc_doca_must(doca_pe_connect_ctx(side.pe, ctx), "doca_pe_connect_ctx");
+    bc_doca_must(doca_ctx_set_state_changed_cb(ctx, state_cb), "doca_ctx_set_state_changed_cb");
 }
 
 /* ---- the server's process ------------------------------------------------------------------- */
@@ -180,19 +152,19 @@ static void server_main(int ready)
 {
     uint8_t byte = 1;
 
-    side.dev = open_device(DPU_PCI);
+    side.dev = bc_doca_open_device(DPU_PCI);
     open_rep();
-    must(doca_comch_server_create(side.dev, side.rep, SERVICE, &side.server),
-         "doca_comch_server_create");
+    bc_doca_must(doca_comch_server_create(side.dev, side.rep, SERVICE, &side.server),
+                 "doca_comch_server_create");
     make_engine(doca_comch_server_as_ctx(side.server));
-    must(doca_comch_server_task_send_set_conf(side.server, sent_cb, failed_cb, TASKS),
-         "doca_comch_server_task_send_set_conf");
-    must(doca_comch_server_event_msg_recv_register(side.server, server_recv_cb),
-         "doca_comch_server_event_msg_recv_register");
-    must(doca_comch_server_event_connection_status_changed_register(side.server, connect_cb,
-                                                                    disconnect_cb),
-         "doca_comch_server_event_connection_status_changed_register");
-    must(doca_ctx_start(side.ctx), "doca_ctx_start");
+    bc_doca_must(doca_comch_server_task_send_set_conf(side.server, sent_cb, failed_cb, TASKS),
+                 "doca_comch_server_task_send_set_conf");
+    bc_doca_must(doca_comch_server_event_msg_recv_register(side.server, server_recv_cb),
+                 "doca_comch_server_event_msg_recv_register");
+    bc_doca_must(doca_comch_server_event_connection_status_changed_register(side.server, connect_cb,
+                                                                            disconnect_cb),
+                 "doca_comch_server_event_connection_status_changed_register");
+    bc_doca_must(doca_ctx_start(side.ctx), "doca_ctx_start");
     if (write(ready, &byte, 1) != 1) {
         _exit(1);
     }
@@ -230,23 +202,24 @@ static void open_client(void)
     uint64_t end_ns = bc_harness_now_ns() + WAIT_NS;
     doca_error_t result;
 
-    side.dev = open_device(HOST_PCI);
-    must(doca_comch_client_create(side.dev, SERVICE, &side.client), "doca_comch_client_create");
+    side.dev = bc_doca_open_device(HOST_PCI);
+    bc_doca_must(doca_comch_client_create(side.dev, SERVICE, &side.client),
+                 "doca_comch_client_create");
     make_engine(doca_comch_client_as_ctx(side.client));
-    must(doca_comch_client_task_send_set_conf(side.client, sent_cb, failed_cb, TASKS),
-         "doca_comch_client_task_send_set_conf");
-    must(doca_comch_client_event_msg_recv_register(side.client, client_recv_cb),
-         "doca_comch_client_event_msg_recv_register");
+    bc_doca_must(doca_comch_client_task_send_set_conf(side.client, sent_cb, failed_cb, TASKS),
+                 "doca_comch_client_task_send_set_conf");
+    bc_doca_must(doca_comch_client_event_msg_recv_register(side.client, client_recv_cb),
+                 "doca_comch_client_event_msg_recv_register");
     result = doca_ctx_start(side.ctx);
     if (result != DOCA_ERROR_IN_PROGRESS) {
-        must(result, "doca_ctx_start");
+        bc_doca_must(result, "doca_ctx_start");
     }
     while (state != DOCA_CTX_STATE_RUNNING) {
         progress(end_ns);
-        must(doca_ctx_get_state(side.ctx, &state), "doca_ctx_get_state");
+        bc_doca_must(doca_ctx_get_state(side.ctx, &state), "doca_ctx_get_state");
     }
-    must(doca_comch_client_get_connection(side.client, &side.peer),
-         "doca_comch_client_get_connection");
+    bc_doca_must(doca_comch_client_get_connection(side.client, &side.peer),
+                 "doca_comch_client_get_connection");
 }
 
 static void do_ping(uint64_t count)
@@ -262,7 +235,7 @@ static void do_ping(uint64_t count)
         uint64_t start_ns = bc_harness_now_ns();
         uint64_t wanted = side.received + 1;
 
-        must(send_message(side.message), "a send");
+        bc_doca_must(send_message(side.message), "a send");
         while (side.received < wanted) {
             progress(start_ns + WAIT_NS);
         }
@@ -292,7 +265,7 @@ static void do_flood(uint64_t count)
         } else if (result == DOCA_ERROR_NO_MEMORY) {
             progress(end_ns);
         } else {
-            must(result, "a send");
+            bc_doca_must(result, "a send");
         }
     }
     while (side.received < wanted) {

@@ -28,6 +28,7 @@
 #include <doca_mmap.h>
 #include <doca_pe.h>
 
+#include "emu_device.h"
 #include "harness.h"
 #include "host_side.h"
 #include "ring.h"
@@ -62,57 +63,28 @@ struct engine {
     bool failed;
 };
 
-static void must(doca_error_t error, const char *what)
-{
-    if (error != DOCA_SUCCESS) {
-        bc_harness_fail("%s: %s", what, doca_error_get_name(error));
-    }
-}
-
-static struct doca_dev *open_device(const char *pci_addr)
-{
-    struct doca_devinfo **list = NULL;
-    struct doca_dev *dev = NULL;
-    uint32_t count = 0;
-
-    must(doca_devinfo_create_list(&list, &count), "doca_devinfo_create_list");
-    for (uint32_t i = 0; i < count && dev == NULL; i++) {
-        uint8_t equal = 0;
-
-        must(doca_devinfo_is_equal_pci_addr(list[i], pci_addr, &equal), "the PCI address");
-        if (equal != 0) {
-            must(doca_dev_open(list[i], &dev), "doca_dev_open");
-        }
-    }
-    (void)doca_devinfo_destroy_list(list);
-    if (dev == NULL) {
-        bc_harness_fail("no device %s", pci_addr);
-    }
-    return dev;
-}
-
 static struct doca_mmap *make_mmap(struct doca_dev *dev, void *addr, size_t len, uint32_t rights)
 {
     struct doca_mmap *mmap = NULL;
 
-    must(doca_mmap_create(&mmap), "doca_mmap_create");
-    must(doca_mmap_add_dev(mmap, dev), "doca_mmap_add_dev");
-    must(doca_mmap_set_memrange(mmap, addr, len), "doca_mmap_set_memrange");
-    must(doca_mmap_set_permissions(mmap, rights), "doca_mmap_set_permissions");
-    must(doca_mmap_start(mmap), "doca_mmap_start");
+    bc_doca_must(doca_mmap_create(&mmap), "doca_mmap_create");
+    bc_doca_must(doca_mmap_add_dev(mmap, dev), "doca_mmap_add_dev");
+    bc_doca_must(doca_mmap_set_memrange(mmap, addr, len), "doca_mmap_set_memrange");
+    bc_doca_must(doca_mmap_set_permissions(mmap, rights), "doca_mmap_set_permissions");
+    bc_doca_must(doca_mmap_start(mmap), "doca_mmap_start");
     return mmap;
 }
 
 /* In the host's process. Its mmap lives as long as that process. */
 static uint32_t export_ring(void *ring, size_t len, uint8_t desc[BC_HOST_SIDE_DESC_MAX])
 {
-    struct doca_dev *dev = open_device(HOST_PCI);
+    struct doca_dev *dev = bc_doca_open_device(HOST_PCI);
     struct doca_mmap *mmap = make_mmap(
         dev, ring, len, DOCA_ACCESS_FLAG_LOCAL_READ_WRITE | DOCA_ACCESS_FLAG_PCI_READ_WRITE);
     const void *exported = NULL;
     size_t exported_len = 0;
 
-    must(doca_mmap_export_pci(mmap, dev, &exported, &exported_len), "doca_mmap_export_pci");
+    bc_doca_must(doca_mmap_export_pci(mmap, dev, &exported, &exported_len), "doca_mmap_export_pci");
     if (exported_len > BC_HOST_SIDE_DESC_MAX) {
         bc_harness_fail("the export descriptor has %zu bytes", exported_len);
     }
@@ -144,14 +116,15 @@ static void start_context(struct engine *engine)
 {
     struct doca_ctx *ctx;
 
-    must(doca_pe_create(&engine->pe), "doca_pe_create");
-    must(doca_dma_create(engine->dev, &engine->dma), "doca_dma_create");
+    bc_doca_must(doca_pe_create(&engine->pe), "doca_pe_create");
+    bc_doca_must(doca_dma_create(engine->dev, &engine->dma), "doca_dma_create");
     ctx = doca_dma_as_ctx(engine->dma);
-    must(doca_pe_connect_ctx(engine->pe, ctx), "doca_pe_connect_ctx");
-    must(doca_dma_task_memcpy_set_conf(engine->dma, copy_done, copy_failed, engine->depth),
-         "doca_dma_task_memcpy_set_conf");
-    must(doca_ctx_set_user_data(ctx, (union doca_data){.ptr = engine}), "doca_ctx_set_user_data");
-    must(doca_ctx_start(ctx), "doca_ctx_start");
+    bc_doca_must(doca_pe_connect_ctx(engine->pe, ctx), "doca_pe_connect_ctx");
+    bc_doca_must(doca_dma_task_memcpy_set_conf(engine->dma, copy_done, copy_failed, engine->depth),
+                 "doca_dma_task_memcpy_set_conf");
+    bc_doca_must(doca_ctx_set_user_data(ctx, (union doca_data){.ptr = engine}),
+                 "doca_ctx_set_user_data");
+    bc_doca_must(doca_ctx_start(ctx), "doca_ctx_start");
 }
 
 static void make_slots(struct engine *engine)
@@ -163,21 +136,22 @@ static void make_slots(struct engine *engine)
     if (engine->slots == NULL || engine->free_slots == NULL) {
         bc_harness_fail("no memory for %u tasks", engine->depth);
     }
-    must(doca_buf_inventory_create((size_t)2 * engine->depth, &engine->inventory),
-         "doca_buf_inventory_create");
-    must(doca_buf_inventory_start(engine->inventory), "doca_buf_inventory_start");
+    bc_doca_must(doca_buf_inventory_create((size_t)2 * engine->depth, &engine->inventory),
+                 "doca_buf_inventory_create");
+    bc_doca_must(doca_buf_inventory_start(engine->inventory), "doca_buf_inventory_start");
     for (uint32_t i = 0; i < engine->depth; i++) {
         struct slot *slot = &engine->slots[i];
 
-        must(doca_buf_inventory_buf_get_by_addr(engine->inventory, engine->local_mmap, engine->ring,
-                                                engine->ring_len, &slot->local),
-             "a local buf");
-        must(doca_buf_inventory_buf_get_by_addr(engine->inventory, engine->remote_mmap, remote,
-                                                engine->ring_len, &slot->remote),
-             "a remote buf");
-        must(doca_dma_task_memcpy_alloc_init(engine->dma, slot->remote, slot->local,
-                                             (union doca_data){.u64 = i}, &slot->task),
-             "doca_dma_task_memcpy_alloc_init");
+        bc_doca_must(doca_buf_inventory_buf_get_by_addr(engine->inventory, engine->local_mmap,
+                                                        engine->ring, engine->ring_len,
+                                                        &slot->local),
+                     "a local buf");
+        bc_doca_must(doca_buf_inventory_buf_get_by_addr(engine->inventory, engine->remote_mmap,
+                                                        remote, engine->ring_len, &slot->remote),
+                     "a remote buf");
+        bc_doca_must(doca_dma_task_memcpy_alloc_init(engine->dma, slot->remote, slot->local,
+                                                     (union doca_data){.u64 = i}, &slot->task),
+                     "doca_dma_task_memcpy_alloc_init");
         engine->free_slots[engine->free_count++] = i;
     }
 }
@@ -194,12 +168,12 @@ static void open_engine(struct engine *engine, int argc, char **argv)
     }
     bc_host_side_start(&engine->host, kind, engine->ring_len, export_ring);
     engine->ring = bc_ring_alloc_pool(engine->ring_len);
-    engine->dev = open_device(DPU_PCI);
+    engine->dev = bc_doca_open_device(DPU_PCI);
     engine->local_mmap =
         make_mmap(engine->dev, engine->ring, engine->ring_len, DOCA_ACCESS_FLAG_LOCAL_READ_WRITE);
-    must(doca_mmap_create_from_export(NULL, engine->host.desc, engine->host.desc_len, engine->dev,
-                                      &engine->remote_mmap),
-         "doca_mmap_create_from_export");
+    bc_doca_must(doca_mmap_create_from_export(NULL, engine->host.desc, engine->host.desc_len,
+                                              engine->dev, &engine->remote_mmap),
+                 "doca_mmap_create_from_export");
     start_context(engine);
     make_slots(engine);
 }
@@ -240,7 +214,7 @@ static void submit(struct engine *engine, bool from_host, uint64_t offset, uint6
     (void)doca_buf_set_data(slot->local, engine->ring + offset, from_host ? 0 : len);
     doca_dma_task_memcpy_set_src(slot->task, from_host ? slot->remote : slot->local);
     doca_dma_task_memcpy_set_dst(slot->task, from_host ? slot->local : slot->remote);
-    must(doca_task_submit(doca_dma_task_memcpy_as_task(slot->task)), "doca_task_submit");
+    bc_doca_must(doca_task_submit(doca_dma_task_memcpy_as_task(slot->task)), "doca_task_submit");
 }
 
 static void run_request(struct engine *engine, bool from_host, uint64_t offset, uint64_t count,
